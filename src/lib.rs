@@ -1,0 +1,3 @@
+//! keepstart turns "this Linux node now holds the role" into "these things run here, and nowhere else".
+
+pub mod machine;

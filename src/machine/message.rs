@@ -1,0 +1,334 @@
+//! What goes into the machine and what comes out of it. Pure data, all of it serializable, so that what a
+//! daemon lived through can be written down and lived through again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::job::{Action, Exit, InstanceId, Job, JobId, JobSignal, Knowledge, Outcome, Role};
+use super::kernel::{KernelDump, KernelEvent};
+use super::reason::{Cause, Reason};
+use super::settings::{InstanceName, Settings};
+use super::time::Time;
+
+/// One thing that happened outside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// The notification socket is open: all that happens from now on will be told.
+    Subscribed,
+    /// The notification socket is lost or could not be opened.
+    SubscriptionLost {
+        /// What the system said.
+        error: String,
+    },
+    /// All that one wake-up read from the notification socket.
+    Kernel(Vec<KernelEvent>),
+    /// The kernel dropped notifications (ENOBUFS), or the source had to; what was queued has been discarded.
+    Overrun,
+    /// The dump that was asked for.
+    Dumped(KernelDump),
+    /// The dump that was asked for could not be had.
+    DumpFailed {
+        /// What the system said.
+        error: String,
+    },
+    /// The job's process exists.
+    Spawned {
+        /// Which job.
+        job: JobId,
+        /// Its process.
+        pid: u32,
+    },
+    /// The job's process has ended.
+    Ended {
+        /// Which job.
+        job: JobId,
+        /// How.
+        exit: Exit,
+    },
+    /// Epochs up to and including this one are on disk as used.
+    EpochsReserved {
+        /// Whose.
+        instance: InstanceId,
+        /// The last one.
+        through: u64,
+    },
+    /// A new configuration, already checked.
+    Reload(Settings),
+    /// An operator wants an audit, of one instance or of all.
+    Audit(Option<InstanceName>),
+    /// The daemon is to end: no new action begins (but those of `on-exit: stop`).
+    Shutdown,
+}
+
+/// One thing to be done outside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// Open the notification socket; answer with `Subscribed` or `SubscriptionLost`.
+    Subscribe,
+    /// Dump links and addresses; answer with `Dumped` or `DumpFailed`. At most one is asked for at a time.
+    Dump,
+    /// Run this; answer with `Spawned` (unless it could not be) and `Ended`.
+    Start(Box<Job>),
+    /// Signal the job's process group.
+    Signal {
+        /// Which job.
+        job: JobId,
+        /// With what.
+        signal: JobSignal,
+    },
+    /// Note on disk that epochs up to this one may have been used; answer with `EpochsReserved`.
+    ReserveEpochs {
+        /// Whose.
+        instance: InstanceId,
+        /// The instance's name.
+        name: InstanceName,
+        /// The last one.
+        through: u64,
+    },
+    /// Remember this over a restart of the daemon.
+    Remember {
+        /// Whose.
+        name: InstanceName,
+        /// What is known of the service; `None`: the instance is gone, forget it.
+        knowledge: Option<Knowledge>,
+    },
+    /// Tell people.
+    Event(Event),
+    /// The view of this instance has changed.
+    Changed(InstanceId),
+    /// This instance exists no more.
+    Gone(InstanceId),
+    /// The shutdown is complete: no job runs.
+    Finished,
+}
+
+/// What a restart knows of an instance from before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// What was known of the service in this boot; `None`: nothing was.
+    pub knowledge: Option<Knowledge>,
+    /// A job of an earlier life whose process is still there.
+    pub adopted: Option<Adopted>,
+    /// A job of an earlier life was running and has ended unseen.
+    pub interrupted: bool,
+    /// The last epoch that may have been used.
+    pub epoch: u64,
+    /// The last epoch that is reserved on disk for this life.
+    pub epoch_reserved: u64,
+}
+
+/// A job that an earlier life of the daemon began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// Its name.
+    pub job: JobId,
+    /// Which action.
+    pub action: Action,
+    /// Its process.
+    pub pid: u32,
+    /// When it has to be told to end, in this life's time.
+    pub deadline: Time,
+}
+
+/// Restored instances by name.
+pub type RestoredMap = BTreeMap<InstanceName, Restored>;
+
+/// What people are told: in the log, the timeline, the event stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Event {
+    /// A role has changed for good.
+    Transition {
+        /// Whose.
+        instance: InstanceName,
+        /// From this role.
+        from: Role,
+        /// To this one.
+        to: Role,
+        /// The epoch that begins with it; `NAME/EPOCH` is the transition's id.
+        epoch: u64,
+        /// What the source said.
+        cause: Cause,
+        /// When the source was seen saying it first.
+        seen: Time,
+        /// When it was believed.
+        decided: Time,
+    },
+    /// A change of role is held back.
+    Held {
+        /// Whose.
+        instance: InstanceName,
+        /// To this role.
+        to: Role,
+        /// Until then at the latest.
+        until: Time,
+    },
+    /// A change of role was overtaken before it was believed.
+    Superseded {
+        /// Whose.
+        instance: InstanceName,
+        /// The role that was not taken.
+        to: Role,
+        /// How often that has happened.
+        total: u64,
+    },
+    /// A job was handed to the executor.
+    JobStarted {
+        /// Whose.
+        instance: InstanceName,
+        /// Its name.
+        job: JobId,
+        /// Which action.
+        action: Action,
+        /// What is run.
+        command: String,
+        /// The epoch it serves.
+        epoch: u64,
+        /// The role it serves.
+        role: Role,
+        /// Why.
+        reason: Reason,
+        /// When.
+        at: Time,
+    },
+    /// A job is told to end.
+    JobSignalled {
+        /// Whose.
+        instance: InstanceName,
+        /// Its name.
+        job: JobId,
+        /// Which action.
+        action: Action,
+        /// The signal.
+        signal: JobSignal,
+        /// What it will be counted as.
+        because: Outcome,
+    },
+    /// A job has ended.
+    JobEnded {
+        /// Whose.
+        instance: InstanceName,
+        /// Its name.
+        job: JobId,
+        /// Which action.
+        action: Action,
+        /// The epoch it served.
+        epoch: u64,
+        /// The role it served.
+        role: Role,
+        /// What became of it.
+        outcome: Outcome,
+        /// When it was handed to the executor.
+        started: Time,
+        /// When its process existed.
+        spawned: Option<Time>,
+        /// When it ended.
+        ended: Time,
+    },
+    /// Something failed and will be tried again.
+    RetryScheduled {
+        /// Whose.
+        instance: InstanceName,
+        /// When.
+        at: Time,
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// A job of an earlier life of the daemon is still running and is waited for.
+    Adopted {
+        /// Whose.
+        instance: InstanceName,
+        /// Its name.
+        job: JobId,
+        /// Which action.
+        action: Action,
+        /// Its process.
+        pid: u32,
+    },
+    /// The kernel dropped notifications; the addresses are dumped anew.
+    Overrun {
+        /// How often that has happened.
+        total: u64,
+    },
+    /// The kernel's notifications are followed.
+    Subscribed,
+    /// The kernel's notifications are not available; the addresses are dumped regularly.
+    SubscriptionLost {
+        /// What the system said.
+        error: String,
+    },
+    /// The first dump, or the first after trust in the table was lost.
+    Synchronized {
+        /// How many watched addresses are there.
+        addresses: u32,
+    },
+    /// A dump failed.
+    DumpFailed {
+        /// What the system said.
+        error: String,
+        /// How many in a row.
+        failures: u32,
+    },
+    /// An audit's dump differed from what the notifications had told.
+    AuditRepaired {
+        /// How many links and addresses differed.
+        differences: u32,
+    },
+    /// The regular sign of life.
+    Alive {
+        /// Whose.
+        instance: InstanceName,
+        /// The role.
+        role: Role,
+        /// Since when.
+        since: Time,
+        /// What is known of the service.
+        knowledge: Knowledge,
+        /// Transitions since the daemon began.
+        transitions: u64,
+        /// Its last job.
+        last_job: Option<LastJob>,
+        /// Now.
+        at: Time,
+    },
+    /// A new configuration is in force.
+    Reloaded {
+        /// New instances.
+        added: Vec<InstanceName>,
+        /// Instances with another definition.
+        changed: Vec<InstanceName>,
+        /// Instances that are no longer there.
+        removed: Vec<InstanceName>,
+        /// How many stayed as they were.
+        unchanged: u32,
+    },
+    /// The epochs on disk are used up before the disk answered; after a power cut numbers may come again.
+    EpochsExhausted {
+        /// Whose.
+        instance: InstanceName,
+        /// The epoch that is not on disk.
+        epoch: u64,
+    },
+}
+
+/// The last job of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastJob {
+    /// Its name.
+    pub job: JobId,
+    /// Which action.
+    pub action: Action,
+    /// Why it was run.
+    pub reason: Reason,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When it was handed to the executor.
+    pub started: Time,
+    /// When its process existed.
+    pub spawned: Option<Time>,
+    /// When it ended.
+    pub ended: Time,
+}

@@ -1,0 +1,243 @@
+//! Why: every role, job and idleness has a reason from here, and every reason is a sentence. Pure data.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::job::{Knowledge, Outcome, Role};
+use super::time::Time;
+
+/// Why the sources say the role that they say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "cause")]
+pub enum Cause {
+    /// No complete dump of the kernel's addresses has been read yet.
+    NotLookedYet,
+    /// The addresses could neither be followed nor dumped for too long.
+    KernelSilent,
+    /// The interface of the file has not existed since the daemon began.
+    NicNeverSeen {
+        /// Its name in the file.
+        nic: String,
+    },
+    /// The interface of the file is not there (any more, or the file calls this BACKUP).
+    NicAbsent {
+        /// Its name in the file.
+        nic: String,
+    },
+    /// The addresses that make a MASTER are there.
+    VipPresent {
+        /// The first of them.
+        address: IpAddr,
+        /// The name of the link that carries it.
+        link: String,
+    },
+    /// An address that is needed is not there.
+    VipAbsent {
+        /// The first that is missing.
+        address: IpAddr,
+    },
+    /// An address that is needed is there, but not usable (IPv6 `tentative` or `dadfailed`).
+    VipUnusable {
+        /// That address.
+        address: IpAddr,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLookedYet => f.write_str("the kernel's addresses have not been read yet"),
+            Self::KernelSilent => f.write_str("the kernel's addresses can no longer be read"),
+            Self::NicNeverSeen { nic } => write!(f, "no interface {nic} has been seen yet"),
+            Self::NicAbsent { nic } => write!(f, "there is no interface {nic}"),
+            Self::VipPresent { address, link } => write!(f, "{address} is on {link}"),
+            Self::VipAbsent { address } => write!(f, "{address} is not here"),
+            Self::VipUnusable { address } => {
+                write!(
+                    f,
+                    "{address} is tentative or failed duplicate address detection"
+                )
+            }
+        }
+    }
+}
+
+/// Why a job is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The instance has just been taken up, at start-up or by a reload.
+    TakenUp,
+    /// The role has changed to MASTER.
+    RoleGained,
+    /// The role has changed to BACKUP.
+    RoleLost,
+    /// The service was found stopped on the MASTER.
+    FoundStopped,
+    /// The service was found running on the BACKUP.
+    FoundRunning,
+    /// An action has ended, and is-running says what came of it.
+    Verify,
+    /// An attempt failed; this is the next.
+    Retry,
+    /// The regular audit.
+    Audit,
+    /// An operator asked for an audit.
+    AuditWanted,
+    /// The role has been UNKNOWN for longer than `unknown-stop-after`.
+    UnknownTooLong,
+    /// A job of an earlier life of the daemon ended unseen.
+    Adopted,
+    /// The daemon is ending and the file says to stop the service then.
+    DaemonEnds,
+    /// A reload removed the instance and the file said to stop the service then.
+    InstanceRemoved,
+}
+
+impl Reason {
+    /// The reason as a clause.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TakenUp => "the instance was taken up",
+            Self::RoleGained => "the role was gained",
+            Self::RoleLost => "the role was lost",
+            Self::FoundStopped => "it was found stopped on the MASTER",
+            Self::FoundRunning => "it was found running on the BACKUP",
+            Self::Verify => "the action before is verified",
+            Self::Retry => "the attempt before failed",
+            Self::Audit => "the audit is due",
+            Self::AuditWanted => "an operator asked for an audit",
+            Self::UnknownTooLong => "the role has been UNKNOWN for too long",
+            Self::Adopted => "a job of the daemon's earlier life ended unseen",
+            Self::DaemonEnds => "the daemon ends",
+            Self::InstanceRemoved => "the instance was removed from the configuration",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What an instance does next, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "next")]
+pub enum Next {
+    /// Nothing: what runs is what the role wants.
+    Content {
+        /// The role.
+        role: Role,
+        /// What is known of the service.
+        knowledge: Knowledge,
+    },
+    /// Nothing while the role is UNKNOWN: what runs is held.
+    HeldByUnknown {
+        /// When it will be stopped after all (`unknown-stop-after`).
+        stop_at: Option<Time>,
+    },
+    /// A gain of the role is held back until it has been stable.
+    GainHeld {
+        /// When it is believed if nothing changes.
+        until: Time,
+    },
+    /// A loss of the role is held back, as the file says (`hold-on-loss`).
+    LossHeld {
+        /// When it is believed if nothing changes.
+        until: Time,
+    },
+    /// A job is running, and after it the state is looked at again.
+    JobRuns {
+        /// When it is told to end.
+        deadline: Time,
+    },
+    /// A job is running that the role has turned against.
+    JobOverdue {
+        /// When it is cancelled.
+        cancel_at: Time,
+    },
+    /// A job was told to end and has not yet.
+    JobEnding {
+        /// When its process group is killed; `None`: it has been.
+        kill_at: Option<Time>,
+    },
+    /// A start waits for one of the `starts-at-once` places.
+    WaitsForPlace {
+        /// How many starts wait before it.
+        before: u32,
+    },
+    /// The last attempt failed.
+    RetryAt {
+        /// When the next is made.
+        at: Time,
+        /// Failures in a row.
+        failures: u32,
+        /// How the last one ended; `None`: is-running disagreed with a successful action.
+        outcome: Option<Outcome>,
+    },
+    /// The daemon is ending: no new action begins.
+    Ending,
+}
+
+impl fmt::Display for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Content { role, knowledge } => {
+                write!(
+                    f,
+                    "nothing: the role is {role} and the service is {knowledge}"
+                )
+            }
+            Self::HeldByUnknown { stop_at: None } => {
+                f.write_str("nothing: the role is UNKNOWN, so what runs is held")
+            }
+            Self::HeldByUnknown { stop_at: Some(_) } => {
+                f.write_str("stop, unless the role becomes known first")
+            }
+            Self::GainHeld { .. } => {
+                f.write_str("MASTER, once the role has been stable for the debounce window")
+            }
+            Self::LossHeld { .. } => f.write_str("BACKUP, once hold-on-loss is over"),
+            Self::JobRuns { .. } => f.write_str("look again when the running job ends"),
+            Self::JobOverdue { .. } => {
+                f.write_str("cancel the running job, because the role has turned against it")
+            }
+            Self::JobEnding { kill_at: Some(_) } => {
+                f.write_str("kill the running job, which was told to end")
+            }
+            Self::JobEnding { kill_at: None } => {
+                f.write_str("look again when the killed job is gone")
+            }
+            Self::WaitsForPlace { before } => {
+                write!(
+                    f,
+                    "start, when one of the places for starts is free ({before} before it)"
+                )
+            }
+            Self::RetryAt {
+                failures,
+                outcome: Some(outcome),
+                ..
+            } => {
+                write!(
+                    f,
+                    "try again, because the last attempt {outcome} ({failures} in a row)"
+                )
+            }
+            Self::RetryAt {
+                failures,
+                outcome: None,
+                ..
+            } => {
+                write!(
+                    f,
+                    "try again, because is-running disagrees ({failures} in a row)"
+                )
+            }
+            Self::Ending => f.write_str("nothing: the daemon is ending"),
+        }
+    }
+}

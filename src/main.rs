@@ -1,0 +1,3 @@
+//! Process entry: arguments in, exit code out.
+
+fn main() {}
