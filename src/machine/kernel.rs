@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// An interface name or address label: at most 15 bytes (`IFNAMSIZ`), kept inline so that an address event
 /// allocates nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct ShortName {
     length: u8,

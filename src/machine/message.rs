@@ -1,7 +1,8 @@
 //! What goes into the machine and what comes out of it. Pure data, all of it serializable, so that what a
 //! daemon lived through can be written down and lived through again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,8 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
+    /// From now on, addresses outside this set need not be told or dumped.
+    Watch(BTreeSet<IpAddr>),
     /// Open the notification socket; answer with `Subscribed` or `SubscriptionLost`.
     Subscribe,
     /// Dump links and addresses; answer with `Dumped` or `DumpFailed`. At most one is asked for at a time.

@@ -1,11 +1,413 @@
 //! The machine: everything keepstart decides, and nothing it does. Pure: no clock, no I/O, no task.
+//!
+//! # The law
+//!
+//! The reactor owns the one `Machine` and drives it so, and in no other way:
+//!
+//! 1. one mutation: [`Machine::handle`] with an input, or [`Machine::handle_timeout`];
+//! 2. drain [`Machine::poll_output`] until it gives `None`, and do what it says in that order;
+//! 3. wait for the next input or for [`Machine::next_deadline`], whichever is first, and begin again.
+//!
+//! Time is an argument and never goes back. The same inputs at the same times give the same outputs.
+//!
+//! # The way of the data
+//!
+//! ```text
+//! Input ─▶ follow   when to dump, when to believe        message.rs   what goes in and out
+//!            │
+//!            ▼                                            kernel.rs    links and addresses
+//!          address  what is there            ┐            settings.rs  what the file says
+//!            │ touched                       │ levels     job.rs       jobs and outcomes
+//!            ▼                               │            reason.rs    why
+//!          watch    whom it concerns         ┘            view.rs      what can be seen
+//!            │
+//!            ▼
+//!          role     debounce ─▶ commit       ┐
+//!            │                               │ per instance
+//!            ▼                               │
+//!          instance plan ─▶ work ─▶ judge    ┘
+//!            │
+//!            ▼
+//!          shared   timers, places, outbox ─▶ Output
+//! ```
 
+mod address;
+mod follow;
+mod instance;
 pub mod job;
+mod judge;
 pub mod kernel;
 pub mod message;
+mod places;
 pub mod reason;
+mod role;
+mod roster;
 pub mod settings;
+mod shared;
 pub mod time;
+mod timers;
 pub mod view;
+mod watch;
+mod work;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use address::{AddressTable, Touched};
+use follow::{Arrived, Follow};
+use instance::Instance;
+use job::{Exit, InstanceId, JobId, Knowledge, Role};
+use kernel::{KernelDump, KernelEvent};
+use message::{Event, Input, Output, Restored, RestoredMap};
+use places::Places;
+use reason::{Cause, Reason};
+use settings::{InstanceName, Release, Settings};
+use shared::{Outbox, Shared};
 pub use time::Time;
+use timers::{TimerKey, TimerTable};
+use view::{InstanceView, KernelView};
+use watch::WatchIndex;
+pub use work::EPOCH_BLOCK;
+
+/// All instances, the address table, and the timers.
+#[derive(Debug)]
+pub struct Machine {
+    follow: Follow,
+    table: AddressTable,
+    watch: WatchIndex,
+    instances: BTreeMap<InstanceId, Instance>,
+    names: BTreeMap<InstanceName, InstanceId>,
+    next_id: u32,
+    shared: Shared,
+    finished: bool,
+}
+
+impl Machine {
+    /// A machine for these settings. `life` names this life of the daemon in the names of its jobs.
+    pub fn new(settings: &Settings, restored: &RestoredMap, life: u32, now: Time) -> Self {
+        let mut orders = Vec::new();
+        let follow = Follow::new(settings.poll_every, settings.audit_every, &mut orders);
+        let mut machine = Self {
+            follow,
+            table: AddressTable::default(),
+            watch: WatchIndex::default(),
+            instances: BTreeMap::new(),
+            names: BTreeMap::new(),
+            next_id: 0,
+            shared: Shared {
+                timers: TimerTable::default(),
+                places: Places::new(settings.starts_at_once),
+                jobs: BTreeMap::new(),
+                audits: BTreeSet::new(),
+                life,
+                jobs_begun: 0,
+                ending: false,
+                outbox: Outbox::default(),
+            },
+            finished: false,
+        };
+        let nothing = Restored::default();
+        for instance in &settings.instances {
+            let restored = restored.get(&instance.name).unwrap_or(&nothing);
+            machine.add(instance.clone(), restored, now);
+        }
+        machine
+            .shared
+            .outbox
+            .act(Output::Watch(machine.watch.addresses()));
+        machine.shared.outbox.act_all(&mut orders);
+        machine
+    }
+
+    /// Takes in one thing that happened.
+    pub fn handle(&mut self, input: Input, now: Time) {
+        match input {
+            Input::Subscribed => self.subscribed(),
+            Input::SubscriptionLost { error } => self.subscription_lost(error, now),
+            Input::Kernel(events) => self.kernel(&events, now),
+            Input::Overrun => self.overrun(now),
+            Input::Dumped(dump) => self.dumped(&dump, now),
+            Input::DumpFailed { error } => self.dump_failed(error, now),
+            Input::Spawned { job, pid } => self.spawned(job, pid, now),
+            Input::Ended { job, exit } => self.ended(job, exit, now),
+            Input::EpochsReserved { instance, through } => {
+                if let Some(instance) = self.instances.get_mut(&instance) {
+                    instance.epoch_reserved = instance.epoch_reserved.max(through);
+                }
+            }
+            Input::Reload(settings) => self.reload(&settings, now),
+            Input::Audit(name) => self.audit(name.as_ref(), now),
+            Input::Shutdown => self.shutdown(now),
+        }
+        self.after(now);
+    }
+
+    /// Takes in that time has passed: everything due at `now` happens.
+    pub fn handle_timeout(&mut self, now: Time) {
+        // Each key that is taken out was due, and what is set anew lies after `now` or is taken in the same
+        // pass; a key that is set to `now` again would be a mistake, which the bound makes visible.
+        let bound = 8 * self.instances.len() + 8;
+        for _ in 0..bound {
+            let Some(key) = self.shared.timers.pop_due(now) else {
+                break;
+            };
+            match key {
+                TimerKey::Follow(timer) => {
+                    let mut orders = Vec::new();
+                    let distrusted = self.follow.timeout(timer, &mut orders);
+                    self.shared.outbox.act_all(&mut orders);
+                    if distrusted {
+                        self.look_at_all(now);
+                    }
+                }
+                TimerKey::Instance(id, timer) => {
+                    if let Some(instance) = self.instances.get_mut(&id) {
+                        instance.timeout(timer, &mut self.shared, now);
+                    }
+                }
+            }
+        }
+        self.after(now);
+    }
+
+    /// The next thing to be done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.shared.outbox.poll()
+    }
+
+    /// When `handle_timeout` has to be called if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.shared.timers.next()
+    }
+
+    /// One instance as it is now.
+    pub fn view(&self, id: InstanceId, now: Time) -> Option<InstanceView> {
+        let before = self.shared.places.before(id);
+        self.instances
+            .get(&id)
+            .map(|instance| instance.view(self.shared.ending, before, now))
+    }
+
+    /// All instances as they are now, by number.
+    pub fn views(&self, now: Time) -> impl Iterator<Item = InstanceView> {
+        self.instances
+            .keys()
+            .filter_map(move |id| self.view(*id, now))
+    }
+
+    /// How the kernel is followed.
+    pub fn kernel_view(&self) -> KernelView {
+        self.follow.view()
+    }
+
+    /// How many jobs run.
+    pub fn jobs_running(&self) -> usize {
+        self.shared.jobs.len()
+    }
+
+    fn subscribed(&mut self) {
+        let mut orders = Vec::new();
+        self.follow.subscribed(&mut orders);
+        self.shared.outbox.act_all(&mut orders);
+        self.shared.outbox.event(Event::Subscribed);
+    }
+
+    fn subscription_lost(&mut self, error: String, now: Time) {
+        if self.follow.first_loss() {
+            self.shared.outbox.event(Event::SubscriptionLost {
+                error: error.clone(),
+            });
+        }
+        let mut orders = Vec::new();
+        self.follow
+            .subscription_lost(error, now, &mut self.shared.timers, &mut orders);
+        self.shared.outbox.act_all(&mut orders);
+    }
+
+    fn overrun(&mut self, now: Time) {
+        let burst = self.follow.synchronized();
+        let mut orders = Vec::new();
+        self.follow
+            .overrun(now, &mut self.shared.timers, &mut orders);
+        self.shared.outbox.act_all(&mut orders);
+        if burst {
+            self.shared.outbox.event(Event::Overrun {
+                total: self.follow.overruns(),
+            });
+        }
+    }
+
+    fn kernel(&mut self, events: &[KernelEvent], now: Time) {
+        self.follow.record(events);
+        if !self.follow.synchronized() {
+            return;
+        }
+        let mut touched = Touched::default();
+        for event in events {
+            self.table.apply(event, &mut touched);
+        }
+        self.look_at_touched(&touched, now);
+    }
+
+    fn dumped(&mut self, dump: &KernelDump, now: Time) {
+        let mut orders = Vec::new();
+        let trusted = self.follow.trusted();
+        let synchronized = self.follow.synchronized();
+        let arrived = self
+            .follow
+            .dumped(now, &mut self.shared.timers, &mut orders);
+        self.shared.outbox.act_all(&mut orders);
+        let Arrived::Use { since, audit } = arrived else {
+            return;
+        };
+        let touched = self.table.replace(dump, &since);
+        if audit && touched.differences > 0 {
+            self.follow.audits_repaired += 1;
+            let differences = touched.differences;
+            self.shared
+                .outbox
+                .event(Event::AuditRepaired { differences });
+        }
+        if !trusted || (self.follow.synchronized() && !synchronized) {
+            let addresses = u32::try_from(self.table.addresses()).unwrap_or(u32::MAX);
+            self.shared.outbox.event(Event::Synchronized { addresses });
+        }
+        if trusted {
+            self.look_at_touched(&touched, now);
+            self.look_at_unlooked(now);
+        } else {
+            self.look_at_all(now);
+        }
+    }
+
+    fn dump_failed(&mut self, error: String, now: Time) {
+        let mut orders = Vec::new();
+        self.follow
+            .dump_failed(now, &mut self.shared.timers, &mut orders);
+        self.shared.outbox.act_all(&mut orders);
+        let failures = self.follow.dump_failures();
+        self.shared
+            .outbox
+            .event(Event::DumpFailed { error, failures });
+    }
+
+    fn look_at_touched(&mut self, touched: &Touched, now: Time) {
+        for id in self.watch.concerned(touched) {
+            self.look_at(id, now);
+        }
+    }
+
+    fn look_at_unlooked(&mut self, now: Time) {
+        let of = |(id, instance): (&InstanceId, &Instance)| instance.unlooked.then_some(*id);
+        let ids: Vec<_> = self.instances.iter().filter_map(of).collect();
+        for id in ids {
+            if let Some(instance) = self.instances.get_mut(&id) {
+                instance.unlooked = false;
+            }
+            self.look_at(id, now);
+        }
+    }
+
+    fn look_at_all(&mut self, now: Time) {
+        let ids: Vec<_> = self.instances.keys().copied().collect();
+        for id in ids {
+            if let Some(instance) = self.instances.get_mut(&id) {
+                instance.unlooked = false;
+            }
+            self.look_at(id, now);
+        }
+    }
+
+    /// Asks the table for the level of one instance.
+    fn look_at(&mut self, id: InstanceId, now: Time) {
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        if instance.leaving.is_some() || instance.unlooked {
+            return;
+        }
+        let (level, cause) = if self.follow.trusted() {
+            self.table
+                .level(&instance.settings.role, &mut instance.nic_seen)
+        } else {
+            (Role::Unknown, Cause::KernelSilent)
+        };
+        instance.observe(level, cause, &mut self.shared, now);
+    }
+
+    fn spawned(&mut self, job: JobId, pid: u32, now: Time) {
+        let Some(id) = self.shared.jobs.get(&job) else {
+            return;
+        };
+        let Some(instance) = self.instances.get_mut(id) else {
+            return;
+        };
+        if let Some(running) = &mut instance.job {
+            running.spawned = Some(now);
+            running.pid = Some(pid);
+            self.shared.outbox.changed(*id);
+        }
+    }
+
+    fn ended(&mut self, job: JobId, exit: Exit, now: Time) {
+        let Some(id) = self.shared.jobs.get(&job).copied() else {
+            return;
+        };
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.ended(exit, &mut self.shared, now);
+        }
+        self.bury(id);
+    }
+
+    fn audit(&mut self, name: Option<&InstanceName>, now: Time) {
+        let mut orders = Vec::new();
+        self.follow.dump_now(&mut orders);
+        self.shared.outbox.act_all(&mut orders);
+        let ids: Vec<_> = match name {
+            Some(name) => self.names.get(name).copied().into_iter().collect(),
+            None => self.instances.keys().copied().collect(),
+        };
+        for id in ids {
+            if let Some(instance) = self.instances.get_mut(&id) {
+                instance.audit(Reason::AuditWanted);
+                instance.settle(&mut self.shared, now);
+            }
+        }
+    }
+
+    fn shutdown(&mut self, now: Time) {
+        if self.shared.ending {
+            return;
+        }
+        self.shared.ending = true;
+        for instance in self.instances.values_mut() {
+            // A stop on exit is due at once, whatever was waited for.
+            instance.retry.until = None;
+            if instance.knowledge != Knowledge::Stopped {
+                instance.ask = None;
+            }
+            instance.settle(&mut self.shared, now);
+        }
+    }
+
+    /// What follows every input: free places are given away, and a shutdown is seen to be complete.
+    fn after(&mut self, now: Time) {
+        while let Some(id) = self.shared.places.next() {
+            match self.instances.get_mut(&id) {
+                Some(instance) => instance.settle(&mut self.shared, now),
+                None => self.shared.places.withdraw(id),
+            }
+        }
+        if self.shared.ending && !self.finished && self.at_rest() {
+            self.finished = true;
+            self.shared.outbox.tell(Output::Finished);
+        }
+    }
+
+    fn at_rest(&self) -> bool {
+        let rests = |instance: &Instance| match instance.settings.on_exit {
+            Release::Keep => true,
+            Release::Stop => instance.knowledge == Knowledge::Stopped,
+        };
+        self.shared.jobs.is_empty() && self.instances.values().all(rests)
+    }
+}

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Knowledge, Outcome, Role};
+use super::kernel::ShortName;
 use super::time::Time;
 
 /// Why the sources say the role that they say.
@@ -31,7 +32,7 @@ pub enum Cause {
         /// The first of them.
         address: IpAddr,
         /// The name of the link that carries it.
-        link: String,
+        link: ShortName,
     },
     /// An address that is needed is not there.
     VipAbsent {
@@ -52,7 +53,7 @@ impl fmt::Display for Cause {
             Self::KernelSilent => f.write_str("the kernel's addresses can no longer be read"),
             Self::NicNeverSeen { nic } => write!(f, "no interface {nic} has been seen yet"),
             Self::NicAbsent { nic } => write!(f, "there is no interface {nic}"),
-            Self::VipPresent { address, link } => write!(f, "{address} is on {link}"),
+            Self::VipPresent { address, link } => write!(f, "{address} is on {}", link.as_str()),
             Self::VipAbsent { address } => write!(f, "{address} is not here"),
             Self::VipUnusable { address } => {
                 write!(

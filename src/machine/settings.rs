@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::job::Action;
+
 /// The name of an instance: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, not beginning with `.` or `-`.
 ///
 /// The set is small because the name stands in file names, journal fields and environment variables.
@@ -119,6 +121,17 @@ pub struct InstanceSettings {
     pub environment: Vec<(String, String)>,
     /// What the actions get as arguments.
     pub arguments: Arguments,
+}
+
+impl InstanceSettings {
+    /// What an action of this instance runs; `None` where the file does not say.
+    pub fn command(&self, action: Action) -> Option<&Arc<ActionSettings>> {
+        match action {
+            Action::Start => Some(&self.start),
+            Action::Stop => Some(&self.stop),
+            Action::IsRunning => self.is_running.as_ref(),
+        }
+    }
 }
 
 /// A service that the daemon lets go of.

@@ -1,0 +1,275 @@
+//! The address table: links and watched addresses of this node, folded from what the kernel says. Pure.
+//!
+//! The kernel tells levels, not edges: the same address is told again when a lifetime changes, a link's end
+//! ends its addresses, and after lost notifications only a dump is true. So nothing here counts events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::job::Role;
+use super::kernel::{Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex, ShortName};
+use super::reason::Cause;
+use super::settings::{NicNeverSeen, Quorum, VipRule};
+
+/// Links and addresses as they are now. Bounded by what the kernel holds of links and watched addresses.
+#[derive(Debug, Default)]
+pub(crate) struct AddressTable {
+    links: BTreeMap<LinkIndex, Link>,
+    /// Which links bear a name or altname. The kernel keeps them unique in a namespace, but a rename and a
+    /// new link may be told in either order.
+    names: BTreeMap<String, BTreeSet<LinkIndex>>,
+    addresses: BTreeMap<IpAddr, BTreeMap<AddressKey, Address>>,
+}
+
+/// What changed: whose role may be another now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Touched {
+    /// Addresses that came, went, or changed.
+    pub(crate) addresses: BTreeSet<IpAddr>,
+    /// Names of links that came, went, or changed.
+    pub(crate) names: BTreeSet<String>,
+    /// How many single things differed.
+    pub(crate) differences: u32,
+}
+
+impl Touched {
+    fn address(&mut self, address: IpAddr) {
+        self.addresses.insert(address);
+        self.differences = self.differences.saturating_add(1);
+    }
+
+    fn link(&mut self, link: &Link) {
+        self.names.insert(link.name.clone());
+        self.names.extend(link.altnames.iter().cloned());
+        self.differences = self.differences.saturating_add(1);
+    }
+}
+
+impl AddressTable {
+    /// Takes in one thing that the kernel said.
+    pub(crate) fn apply(&mut self, event: &KernelEvent, touched: &mut Touched) {
+        match event {
+            KernelEvent::LinkPresent(link) => self.link_present(link, touched),
+            KernelEvent::LinkGone(index) => self.link_gone(*index, touched),
+            KernelEvent::AddressPresent(address) => self.address_present(*address, touched),
+            KernelEvent::AddressGone(key) => self.address_gone(*key, touched),
+        }
+    }
+
+    /// Replaces everything by a dump, followed by what was told since the dump began.
+    pub(crate) fn replace(&mut self, dump: &KernelDump, since: &[KernelEvent]) -> Touched {
+        let mut fresh = Self::default();
+        let mut ignored = Touched::default();
+        for link in &dump.links {
+            fresh.link_present(link, &mut ignored);
+        }
+        for address in &dump.addresses {
+            fresh.address_present(*address, &mut ignored);
+        }
+        for event in since {
+            fresh.apply(event, &mut ignored);
+        }
+        let touched = self.differences(&fresh);
+        *self = fresh;
+        touched
+    }
+
+    /// Forgets addresses that are not watched any longer.
+    pub(crate) fn retain(&mut self, watched: &BTreeSet<IpAddr>) {
+        self.addresses
+            .retain(|address, _| watched.contains(address));
+    }
+
+    /// How many watched addresses are there.
+    pub(crate) fn addresses(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// What `rule` makes of the table. `nic_seen` is whether its interface has ever been there, and is set
+    /// when it is.
+    pub(crate) fn level(&self, rule: &VipRule, nic_seen: &mut bool) -> (Role, Cause) {
+        let mut first_present = None;
+        let mut first_missing = None;
+        for address in &rule.addresses {
+            match self.presence(*address, rule.nic.as_deref()) {
+                Ok(link) => first_present = first_present.or(Some((*address, link))),
+                Err(cause) => first_missing = first_missing.or(Some(cause)),
+            }
+        }
+        let master = match rule.quorum {
+            Quorum::All => first_missing.is_none(),
+            Quorum::Any => first_present.is_some(),
+        };
+        let nic_there = rule.nic.as_deref().is_none_or(|nic| self.nic_exists(nic));
+        *nic_seen |= nic_there || first_present.is_some();
+        match (first_present, first_missing) {
+            (Some((address, link)), _) if master => {
+                (Role::Master, Cause::VipPresent { address, link })
+            }
+            (_, Some(missing)) => self.backup(rule, *nic_seen, nic_there, missing),
+            // A rule has at least one address, so one of the two is always there.
+            (_, None) => (Role::Unknown, Cause::NotLookedYet),
+        }
+    }
+
+    fn backup(
+        &self,
+        rule: &VipRule,
+        nic_seen: bool,
+        nic_there: bool,
+        missing: Cause,
+    ) -> (Role, Cause) {
+        match &rule.nic {
+            Some(nic) if !nic_seen && rule.nic_never_seen == NicNeverSeen::Unknown => {
+                (Role::Unknown, Cause::NicNeverSeen { nic: nic.clone() })
+            }
+            Some(nic) if !nic_there && !self.nic_exists(nic) => {
+                (Role::Backup, Cause::NicAbsent { nic: nic.clone() })
+            }
+            Some(_) | None => (Role::Backup, missing),
+        }
+    }
+
+    /// The link that carries `address` for an interface of this name, or why none does.
+    fn presence(&self, address: IpAddr, nic: Option<&str>) -> Result<ShortName, Cause> {
+        let mut cause = Cause::VipAbsent { address };
+        for entry in self
+            .addresses
+            .get(&address)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+        {
+            if !nic.is_none_or(|nic| self.matches(entry, nic)) {
+                continue;
+            }
+            if entry.usable {
+                return Ok(self.link_name(entry.key.link));
+            }
+            cause = Cause::VipUnusable { address };
+        }
+        Err(cause)
+    }
+
+    fn matches(&self, entry: &Address, nic: &str) -> bool {
+        let by_link = |link: &Link| link.name == nic || link.altnames.iter().any(|alt| alt == nic);
+        entry.label.is_some_and(|label| label.as_str() == nic)
+            || self.links.get(&entry.key.link).is_some_and(by_link)
+    }
+
+    /// Whether an interface of this name is there. Of a label (`eth0:vip`) it is the link that counts,
+    /// because the label exists only together with the address.
+    fn nic_exists(&self, nic: &str) -> bool {
+        let link = nic.split_once(':').map_or(nic, |(link, _)| link);
+        self.names.contains_key(nic) || self.names.contains_key(link)
+    }
+
+    fn link_name(&self, index: LinkIndex) -> ShortName {
+        let known = self
+            .links
+            .get(&index)
+            .and_then(|link| ShortName::new(&link.name).ok());
+        // A number of ten digits and a word of five letters fit into a name of fifteen bytes.
+        known
+            .or_else(|| ShortName::new(&format!("link {index}")).ok())
+            .unwrap_or_default()
+    }
+
+    fn link_present(&mut self, link: &Link, touched: &mut Touched) {
+        let before = self.links.get(&link.index);
+        if before == Some(link) {
+            return;
+        }
+        if let Some(before) = before.cloned() {
+            touched.link(&before);
+            self.forget_names(&before);
+        }
+        touched.link(link);
+        for name in link.altnames.iter().chain([&link.name]) {
+            self.names
+                .entry(name.clone())
+                .or_default()
+                .insert(link.index);
+        }
+        self.links.insert(link.index, link.clone());
+    }
+
+    fn link_gone(&mut self, index: LinkIndex, touched: &mut Touched) {
+        let Some(link) = self.links.remove(&index) else {
+            return;
+        };
+        touched.link(&link);
+        self.forget_names(&link);
+        // The kernel tells the end of IPv4 addresses one by one, but not always that of IPv6 ones.
+        self.addresses.retain(|address, entries| {
+            let before = entries.len();
+            entries.retain(|key, _| key.link != index);
+            if entries.len() != before {
+                touched.address(*address);
+            }
+            !entries.is_empty()
+        });
+    }
+
+    fn forget_names(&mut self, link: &Link) {
+        for name in link.altnames.iter().chain([&link.name]) {
+            if let Some(bearers) = self.names.get_mut(name) {
+                bearers.remove(&link.index);
+                if bearers.is_empty() {
+                    self.names.remove(name);
+                }
+            }
+        }
+    }
+
+    fn address_present(&mut self, address: Address, touched: &mut Touched) {
+        let entries = self.addresses.entry(address.key.local).or_default();
+        if entries.insert(address.key, address) != Some(address) {
+            touched.address(address.key.local);
+        }
+    }
+
+    fn address_gone(&mut self, key: AddressKey, touched: &mut Touched) {
+        let Some(entries) = self.addresses.get_mut(&key.local) else {
+            return;
+        };
+        if entries.remove(&key).is_some() {
+            touched.address(key.local);
+        }
+        if entries.is_empty() {
+            self.addresses.remove(&key.local);
+        }
+    }
+
+    /// What has to be looked at again when this table becomes `fresh`.
+    fn differences(&self, fresh: &Self) -> Touched {
+        let mut touched = Touched::default();
+        for link in self
+            .links
+            .values()
+            .filter(|link| fresh.links.get(&link.index) != Some(*link))
+        {
+            touched.link(link);
+        }
+        for link in fresh
+            .links
+            .values()
+            .filter(|link| !self.links.contains_key(&link.index))
+        {
+            touched.link(link);
+        }
+        for (address, entries) in &self.addresses {
+            if fresh.addresses.get(address) != Some(entries) {
+                touched.address(*address);
+            }
+        }
+        for address in fresh.addresses.keys() {
+            if !self.addresses.contains_key(address) {
+                touched.address(*address);
+            }
+        }
+        touched
+    }
+}
+
+#[cfg(test)]
+mod tests;

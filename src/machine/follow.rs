@@ -1,0 +1,294 @@
+//! Following the kernel: subscribe first, then dump, then follow; dump again whenever something may have
+//! been missed. Decides when; the reactor does. Pure.
+//!
+//! The table is *synchronized* while every notification since the start of a complete dump has been taken
+//! in. While it is not, roles keep their last level until `distrust_after` has passed without a dump.
+
+use std::time::Duration;
+
+use super::kernel::KernelEvent;
+use super::message::Output;
+use super::time::Time;
+use super::timers::{FollowTimer, TimerKey, TimerTable};
+use super::view::KernelView;
+
+/// Notifications kept while a dump is under way, to be taken in again after it. When it is full the dump is
+/// thrown away and made anew, which is always right.
+const RECORD_MAX: usize = 65_536;
+/// The first wait before a failed dump or subscription is tried again; doubled up to `poll_every`.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Roles stay believed for at least this long without an answer from the kernel.
+const DISTRUST_MIN: Duration = Duration::from_secs(5);
+
+/// What is known of the kernel, and what has been asked of it.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    subscription: Subscription,
+    dump: Dump,
+    synchronized: bool,
+    /// Whether the table says anything that may be believed.
+    trusted: bool,
+    poll_every: Duration,
+    audit_every: Duration,
+    subscribe_failures: u32,
+    dump_failures: u32,
+    dumped_at: Option<Time>,
+    overruns: u64,
+    dumps: u64,
+    dumps_failed: u64,
+    pub(crate) audits_repaired: u64,
+    pub(crate) events: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Subscription {
+    /// Asked for.
+    Opening,
+    Up,
+    Down {
+        error: String,
+    },
+}
+
+#[derive(Debug)]
+enum Dump {
+    /// None is under way.
+    Idle,
+    /// One is; these events were told since it began.
+    Running { since: Vec<KernelEvent> },
+    /// One is, and its answer will be of no use: another follows.
+    Stale,
+}
+
+/// What to do with a dump that has arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// Take it as the table, followed by these events.
+    Use {
+        /// What was told since it began.
+        since: Vec<KernelEvent>,
+        /// Whether the table was synchronized before, so that any difference was missed.
+        audit: bool,
+    },
+    /// Throw it away; the next is already asked for.
+    Discard,
+}
+
+impl Follow {
+    /// Nothing is known; the subscription is asked for.
+    pub(crate) fn new(poll_every: Duration, audit_every: Duration, out: &mut Vec<Output>) -> Self {
+        out.push(Output::Subscribe);
+        Self {
+            subscription: Subscription::Opening,
+            dump: Dump::Idle,
+            synchronized: false,
+            trusted: false,
+            poll_every,
+            audit_every,
+            subscribe_failures: 0,
+            dump_failures: 0,
+            dumped_at: None,
+            overruns: 0,
+            dumps: 0,
+            dumps_failed: 0,
+            audits_repaired: 0,
+            events: 0,
+        }
+    }
+
+    /// Takes the periods of a new configuration.
+    pub(crate) fn configure(&mut self, poll_every: Duration, audit_every: Duration) {
+        self.poll_every = poll_every;
+        self.audit_every = audit_every;
+    }
+
+    /// Whether roles may be taken from the table.
+    pub(crate) fn trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// Whether notifications are taken into the table as they come.
+    pub(crate) fn synchronized(&self) -> bool {
+        self.synchronized
+    }
+
+    /// How many times the kernel dropped notifications.
+    pub(crate) fn overruns(&self) -> u64 {
+        self.overruns
+    }
+
+    /// Whether the loss of the subscription is news.
+    pub(crate) fn first_loss(&self) -> bool {
+        self.subscribe_failures == 0
+    }
+
+    /// How many dumps have failed in a row.
+    pub(crate) fn dump_failures(&self) -> u32 {
+        self.dump_failures
+    }
+
+    pub(crate) fn subscribed(&mut self, out: &mut Vec<Output>) {
+        self.subscription = Subscription::Up;
+        self.subscribe_failures = 0;
+        self.dump_anew(out);
+    }
+
+    pub(crate) fn subscription_lost(
+        &mut self,
+        error: String,
+        now: Time,
+        timers: &mut TimerTable,
+        out: &mut Vec<Output>,
+    ) {
+        self.subscription = Subscription::Down { error };
+        // While polling, the next dump has its own time; the loss itself wants one at once.
+        if self.synchronized || !self.trusted {
+            self.dump_now(out);
+        }
+        self.desynchronize(now, timers);
+        let wait = backoff(self.subscribe_failures, self.poll_every);
+        self.subscribe_failures = self.subscribe_failures.saturating_add(1);
+        timers.set(TimerKey::Follow(FollowTimer::Subscribe), Some(now + wait));
+    }
+
+    pub(crate) fn overrun(&mut self, now: Time, timers: &mut TimerTable, out: &mut Vec<Output>) {
+        self.overruns += 1;
+        self.desynchronize(now, timers);
+        self.dump_anew(out);
+    }
+
+    /// Keeps events for the dump that is under way.
+    pub(crate) fn record(&mut self, events: &[KernelEvent]) {
+        self.events += events.len() as u64;
+        if let Dump::Running { since } = &mut self.dump {
+            if since.len() + events.len() > RECORD_MAX {
+                self.dump = Dump::Stale;
+            } else {
+                since.extend_from_slice(events);
+            }
+        }
+    }
+
+    pub(crate) fn dumped(
+        &mut self,
+        now: Time,
+        timers: &mut TimerTable,
+        out: &mut Vec<Output>,
+    ) -> Arrived {
+        let since = match std::mem::replace(&mut self.dump, Dump::Idle) {
+            Dump::Running { since } => since,
+            Dump::Idle => return Arrived::Discard,
+            Dump::Stale => {
+                self.dump_anew(out);
+                return Arrived::Discard;
+            }
+        };
+        self.dumps += 1;
+        self.dump_failures = 0;
+        self.dumped_at = Some(now);
+        self.trusted = true;
+        let audit = self.synchronized;
+        self.synchronized = self.subscription == Subscription::Up;
+        let (poll, distrust, next_audit) = if self.synchronized {
+            (None, None, Some(now + self.audit_every))
+        } else {
+            (
+                Some(now + self.poll_every),
+                Some(now + self.distrust_after()),
+                None,
+            )
+        };
+        timers.set(TimerKey::Follow(FollowTimer::Dump), poll);
+        timers.set(TimerKey::Follow(FollowTimer::Distrust), distrust);
+        timers.set(TimerKey::Follow(FollowTimer::Audit), next_audit);
+        Arrived::Use { since, audit }
+    }
+
+    pub(crate) fn dump_failed(
+        &mut self,
+        now: Time,
+        timers: &mut TimerTable,
+        out: &mut Vec<Output>,
+    ) {
+        let stale = matches!(self.dump, Dump::Stale);
+        self.dump = Dump::Idle;
+        self.dumps_failed += 1;
+        if stale && self.dump_failures == 0 {
+            self.dump_failures = 1;
+            self.dump_anew(out);
+            return;
+        }
+        let wait = backoff(self.dump_failures, self.poll_every);
+        self.dump_failures = self.dump_failures.saturating_add(1);
+        timers.set(TimerKey::Follow(FollowTimer::Dump), Some(now + wait));
+    }
+
+    /// A timer of this file is due. Returns whether the table is no longer believed.
+    pub(crate) fn timeout(&mut self, timer: FollowTimer, out: &mut Vec<Output>) -> bool {
+        match timer {
+            FollowTimer::Subscribe => {
+                self.subscription = Subscription::Opening;
+                out.push(Output::Subscribe);
+            }
+            FollowTimer::Dump | FollowTimer::Audit => self.dump_now(out),
+            FollowTimer::Distrust => {
+                self.trusted = false;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Asks for a dump, unless one is under way that will do.
+    pub(crate) fn dump_now(&mut self, out: &mut Vec<Output>) {
+        if matches!(self.dump, Dump::Idle) {
+            self.dump = Dump::Running { since: Vec::new() };
+            out.push(Output::Dump);
+        }
+    }
+
+    /// Asks for a dump that begins after this moment.
+    pub(crate) fn dump_anew(&mut self, out: &mut Vec<Output>) {
+        if matches!(self.dump, Dump::Running { .. }) {
+            self.dump = Dump::Stale;
+        }
+        self.dump_now(out);
+    }
+
+    pub(crate) fn view(&self) -> KernelView {
+        let error = match &self.subscription {
+            Subscription::Down { error } => Some(error.clone()),
+            Subscription::Opening | Subscription::Up => None,
+        };
+        KernelView {
+            subscribed: self.subscription == Subscription::Up,
+            error,
+            synchronized: self.synchronized,
+            dumped_at: self.dumped_at,
+            overruns: self.overruns,
+            dumps: self.dumps,
+            dumps_failed: self.dumps_failed,
+            audits_repaired: self.audits_repaired,
+            events: self.events,
+        }
+    }
+
+    fn desynchronize(&mut self, now: Time, timers: &mut TimerTable) {
+        if self.synchronized {
+            self.synchronized = false;
+            let at = now + self.distrust_after();
+            timers.set(TimerKey::Follow(FollowTimer::Distrust), Some(at));
+        }
+        timers.set(TimerKey::Follow(FollowTimer::Audit), None);
+    }
+
+    fn distrust_after(&self) -> Duration {
+        DISTRUST_MIN.max(self.poll_every.saturating_mul(3))
+    }
+}
+
+fn backoff(failures: u32, longest: Duration) -> Duration {
+    RETRY_FIRST
+        .saturating_mul(1 << failures.min(16))
+        .min(longest.max(RETRY_FIRST))
+}

@@ -1,0 +1,324 @@
+//! One instance: its role, what is known of its service, its one job, and the plan that follows. Pure.
+//!
+//! Level-triggered: nothing remembers "a start is due". Whenever something has changed, `plan` is asked what
+//! the present state wants, and its answer is carried out or shown. `work.rs` carries out, `shared.rs` holds
+//! what instances have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::job::{Action, InstanceId, JobId, Knowledge, Outcome, Role};
+use super::message::{LastJob, Restored};
+use super::reason::{Cause, Next, Reason};
+use super::role::{Hold, RoleMachine};
+use super::settings::{InstanceSettings, Release};
+use super::time::Time;
+use super::view::{InstanceView, JobView};
+
+/// Everything about one instance; its only owner is the machine.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: InstanceId,
+    pub(crate) settings: Arc<InstanceSettings>,
+    pub(crate) role: RoleMachine,
+    pub(crate) role_since: Time,
+    pub(crate) previous_role: Role,
+    pub(crate) cause: Cause,
+    pub(crate) cause_since: Time,
+    pub(crate) nic_seen: bool,
+    /// Its rule is new, and the table may lack its addresses until the next dump.
+    pub(crate) unlooked: bool,
+    pub(crate) epoch: u64,
+    pub(crate) epoch_reserved: u64,
+    pub(crate) epoch_asked: u64,
+    pub(crate) transitions: u64,
+    pub(crate) superseded: u64,
+    /// Whether anything was done, or had to be, for the present role.
+    pub(crate) acted: bool,
+    pub(crate) knowledge: Knowledge,
+    pub(crate) knowledge_since: Time,
+    /// is-running shall be asked before anything is done, because of this.
+    pub(crate) ask: Option<Reason>,
+    /// Why the next start or stop is run.
+    pub(crate) why: Reason,
+    pub(crate) job: Option<Running>,
+    pub(crate) last_job: Option<LastJob>,
+    pub(crate) retry: Retrying,
+    pub(crate) leaving: Option<Release>,
+}
+
+/// The job that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) id: JobId,
+    pub(crate) action: Action,
+    pub(crate) reason: Reason,
+    pub(crate) epoch: u64,
+    pub(crate) role: Role,
+    pub(crate) started: Time,
+    pub(crate) spawned: Option<Time>,
+    pub(crate) pid: Option<u32>,
+    pub(crate) adopted: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) kill_after: Duration,
+    pub(crate) phase: Phase,
+}
+
+/// How far a running job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It runs.
+    Running {
+        /// When it has taken too long.
+        deadline: Time,
+        /// When it is cancelled, because the role has turned against it.
+        cancel_at: Option<Time>,
+    },
+    /// It was sent SIGTERM.
+    Ending {
+        /// What it will be counted as.
+        because: Outcome,
+        /// When it is sent SIGKILL; `None`: it was.
+        kill_at: Option<Time>,
+    },
+}
+
+/// Failures in a row and the wait after them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Retrying {
+    pub(crate) failures: u32,
+    pub(crate) failed_at: Option<Time>,
+    pub(crate) until: Option<Time>,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// What the role and the daemon's own state want of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// It shall run.
+    Run,
+    /// It shall not run, because of this.
+    Rest(Reason),
+    /// It is left as it is.
+    Hold,
+}
+
+/// What an instance without a running job does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Run this, because of that.
+    Run(Action, Reason),
+    /// Nothing now.
+    Wait(Next),
+}
+
+impl Instance {
+    pub(crate) fn new(
+        id: InstanceId,
+        settings: Arc<InstanceSettings>,
+        restored: &Restored,
+        now: Time,
+    ) -> Self {
+        let knowledge = match (restored.knowledge, restored.interrupted, &restored.adopted) {
+            (_, true, _) | (_, _, Some(_)) => Knowledge::Maybe,
+            (Some(knowledge), false, None) => knowledge,
+            (None, false, None) => Knowledge::Stopped,
+        };
+        let job = restored.adopted.as_ref().map(|adopted| Running {
+            id: adopted.job,
+            action: adopted.action,
+            reason: Reason::Adopted,
+            epoch: restored.epoch,
+            role: Role::Unknown,
+            started: now,
+            spawned: None,
+            pid: Some(adopted.pid),
+            adopted: true,
+            timeout: adopted.deadline.since(now),
+            kill_after: settings
+                .command(adopted.action)
+                .map_or(Duration::ZERO, |c| c.kill_after),
+            phase: Phase::Running {
+                deadline: adopted.deadline,
+                cancel_at: None,
+            },
+        });
+        Self {
+            id,
+            settings,
+            role: RoleMachine::new(now),
+            role_since: now,
+            previous_role: Role::Unknown,
+            cause: Cause::NotLookedYet,
+            cause_since: now,
+            nic_seen: false,
+            unlooked: true,
+            epoch: restored.epoch,
+            epoch_reserved: restored.epoch_reserved,
+            epoch_asked: restored.epoch_reserved,
+            transitions: 0,
+            superseded: 0,
+            acted: true,
+            knowledge,
+            knowledge_since: now,
+            ask: Some(Reason::TakenUp),
+            why: Reason::TakenUp,
+            job,
+            last_job: None,
+            retry: Retrying::default(),
+            leaving: None,
+        }
+    }
+
+    /// What is wanted of the service at `now`.
+    pub(crate) fn wish(&self, ending: bool, now: Time) -> Wish {
+        match self.leaving {
+            Some(Release::Stop) => return Wish::Rest(Reason::InstanceRemoved),
+            Some(Release::Keep) => return Wish::Hold,
+            None => {}
+        }
+        if ending {
+            return match self.settings.on_exit {
+                Release::Stop => Wish::Rest(Reason::DaemonEnds),
+                Release::Keep => Wish::Hold,
+            };
+        }
+        match self.role.role() {
+            Role::Master => Wish::Run,
+            Role::Backup => Wish::Rest(self.why),
+            Role::Unknown => match self.unknown_stop_at() {
+                Some(at) if at <= now => Wish::Rest(Reason::UnknownTooLong),
+                Some(_) | None => Wish::Hold,
+            },
+        }
+    }
+
+    /// When an UNKNOWN role stops the service after all.
+    pub(crate) fn unknown_stop_at(&self) -> Option<Time> {
+        let after = self.settings.unknown_stop_after?;
+        (self.role.role() == Role::Unknown).then(|| self.role_since + after)
+    }
+
+    /// What an instance without a running job does at `now`.
+    pub(crate) fn plan(&self, ending: bool, now: Time) -> Plan {
+        let wish = self.wish(ending, now);
+        let asks = self.settings.is_running.is_some();
+        if wish == Wish::Hold {
+            return Plan::Wait(self.idle_while_held(ending || self.leaving.is_some()));
+        }
+        // What an action did is asked at once, even while the next attempt has to wait.
+        if asks && self.ask == Some(Reason::Verify) {
+            return Plan::Run(Action::IsRunning, Reason::Verify);
+        }
+        if let Some(at) = self.retry.until.filter(|at| *at > now) {
+            let (failures, outcome) = (self.retry.failures, self.retry.outcome.clone());
+            return Plan::Wait(Next::RetryAt {
+                at,
+                failures,
+                outcome,
+            });
+        }
+        if let Some(reason) = self.ask.filter(|_| asks) {
+            return Plan::Run(Action::IsRunning, reason);
+        }
+        match (wish, self.knowledge) {
+            (Wish::Run, Knowledge::Maybe) if asks => Plan::Run(Action::IsRunning, self.why),
+            (Wish::Run, Knowledge::Stopped | Knowledge::Maybe) => {
+                Plan::Run(Action::Start, self.why)
+            }
+            (Wish::Rest(reason), Knowledge::Running | Knowledge::Maybe) => {
+                Plan::Run(Action::Stop, reason)
+            }
+            (Wish::Run, Knowledge::Running)
+            | (Wish::Rest(_), Knowledge::Stopped)
+            | (Wish::Hold, _) => Plan::Wait(self.content()),
+        }
+    }
+
+    /// What is shown as the next step.
+    pub(crate) fn next(&self, ending: bool, before: Option<u32>, now: Time) -> Next {
+        if let Some(job) = &self.job {
+            return match job.phase {
+                Phase::Running {
+                    cancel_at: Some(cancel_at),
+                    ..
+                } => Next::JobOverdue { cancel_at },
+                Phase::Running {
+                    deadline,
+                    cancel_at: None,
+                } => Next::JobRuns { deadline },
+                Phase::Ending { kill_at, .. } => Next::JobEnding { kill_at },
+            };
+        }
+        match self.plan(ending, now) {
+            Plan::Wait(next) => next,
+            // A plan that could be carried out has been, except a start without a place.
+            Plan::Run(_, _) => Next::WaitsForPlace {
+                before: before.unwrap_or(0),
+            },
+        }
+    }
+
+    pub(crate) fn view(&self, ending: bool, before: Option<u32>, now: Time) -> InstanceView {
+        InstanceView {
+            id: self.id,
+            name: self.settings.name.clone(),
+            at: now,
+            role: self.role.role(),
+            role_since: self.role_since,
+            cause: self.cause.clone(),
+            cause_since: self.cause_since,
+            epoch: self.epoch,
+            transitions: self.transitions,
+            superseded: self.superseded,
+            knowledge: self.knowledge,
+            knowledge_since: self.knowledge_since,
+            job: self.job.as_ref().map(|job| JobView {
+                job: job.id,
+                action: job.action,
+                reason: job.reason,
+                started: job.started,
+                pid: job.pid,
+                adopted: job.adopted,
+            }),
+            last_job: self.last_job.clone(),
+            next: self.next(ending, before, now),
+            leaving: self.leaving.is_some(),
+        }
+    }
+
+    /// When a timer of the running job is due.
+    pub(crate) fn job_deadline(&self) -> Option<Time> {
+        match &self.job.as_ref()?.phase {
+            Phase::Running {
+                deadline,
+                cancel_at,
+            } => Some(cancel_at.map_or(*deadline, |at| at.min(*deadline))),
+            Phase::Ending { kill_at, .. } => *kill_at,
+        }
+    }
+
+    fn content(&self) -> Next {
+        match self.role.hold() {
+            Hold::Gain(until) => Next::GainHeld { until },
+            Hold::Loss(until) => Next::LossHeld { until },
+            Hold::None => Next::Content {
+                role: self.role.role(),
+                knowledge: self.knowledge,
+            },
+        }
+    }
+
+    fn idle_while_held(&self, ending: bool) -> Next {
+        if ending {
+            return Next::Ending;
+        }
+        match self.role.hold() {
+            Hold::Gain(until) => Next::GainHeld { until },
+            Hold::Loss(until) => Next::LossHeld { until },
+            Hold::None => Next::HeldByUnknown {
+                stop_at: self.unknown_stop_at(),
+            },
+        }
+    }
+}

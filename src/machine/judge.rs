@@ -1,0 +1,169 @@
+//! Judging what a job has brought: what is now known of the service, and when to try again. Pure.
+
+use super::instance::{Instance, Phase, Running, Wish};
+use super::job::{Action, Exit, Knowledge, Outcome};
+use super::message::{Event, Output};
+use super::reason::Reason;
+use super::shared::Shared;
+use super::time::Time;
+
+/// is-running could not be asked: the shell did not find or could not execute it (POSIX sh, exit status).
+const NOT_EXECUTABLE: [i32; 2] = [126, 127];
+
+/// How a process that ended like this counts.
+pub(super) fn outcome(job: &Running, exit: Exit) -> Outcome {
+    match (&job.phase, exit) {
+        (_, Exit::NotStarted(error)) => Outcome::NotStarted { error },
+        (Phase::Ending { because, .. }, _) => because.clone(),
+        (Phase::Running { .. }, Exit::Code(0)) => Outcome::Done,
+        (Phase::Running { .. }, Exit::Code(code)) => Outcome::Failed { code },
+        (Phase::Running { .. }, Exit::Signal(signal)) => Outcome::Killed { signal },
+        (Phase::Running { .. }, Exit::Unseen) => Outcome::Unseen,
+    }
+}
+
+impl Instance {
+    /// What a start or stop has brought.
+    pub(super) fn judge_action(
+        &mut self,
+        job: &Running,
+        outcome: Outcome,
+        shared: &mut Shared,
+        now: Time,
+    ) {
+        let (aim, serves) = match (job.action, self.wish(shared.ending, now)) {
+            (Action::Start, wish) => (Knowledge::Running, wish == Wish::Run),
+            (Action::Stop | Action::IsRunning, wish) => {
+                (Knowledge::Stopped, matches!(wish, Wish::Rest(_)))
+            }
+        };
+        // The role may have turned while the job ran; then its own outcome is of no further interest.
+        let verify = (serves && self.settings.is_running.is_some()).then_some(Reason::Verify);
+        match outcome {
+            Outcome::Done => {
+                self.know(aim, shared, now);
+                self.ask = verify;
+            }
+            Outcome::NotStarted { .. } => {
+                if serves {
+                    self.fail(Some(outcome), shared, now);
+                }
+            }
+            Outcome::Cancelled => self.know(Knowledge::Maybe, shared, now),
+            Outcome::Unseen => {
+                self.know(Knowledge::Maybe, shared, now);
+                self.why = Reason::Adopted;
+            }
+            Outcome::Failed { .. } | Outcome::Killed { .. } | Outcome::TimedOut { .. } => {
+                self.know(Knowledge::Maybe, shared, now);
+                if serves {
+                    self.ask = verify;
+                    self.fail(Some(outcome), shared, now);
+                }
+            }
+        }
+    }
+
+    /// What is-running has said.
+    pub(super) fn judge_answer(
+        &mut self,
+        job: &Running,
+        outcome: Outcome,
+        shared: &mut Shared,
+        now: Time,
+    ) {
+        let answer = match outcome {
+            Outcome::Done => Knowledge::Running,
+            Outcome::Failed { code } if !NOT_EXECUTABLE.contains(&code) => Knowledge::Stopped,
+            Outcome::Cancelled => return,
+            Outcome::Failed { .. }
+            | Outcome::Killed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::NotStarted { .. }
+            | Outcome::Unseen => Knowledge::Maybe,
+        };
+        // Whatever asked in the meantime has its answer too.
+        self.ask = None;
+        self.know(answer, shared, now);
+        let wish = self.wish(shared.ending, now);
+        match (wish, answer) {
+            (Wish::Hold, _) => {}
+            (Wish::Run, Knowledge::Running) | (Wish::Rest(_), Knowledge::Stopped) => {
+                self.retry.until = None;
+            }
+            // An unanswered question starts nothing, and a verified action is not repeated at once.
+            (Wish::Run, Knowledge::Maybe) => self.disagree(outcome, shared, now),
+            (Wish::Run, Knowledge::Stopped)
+            | (Wish::Rest(_), Knowledge::Running | Knowledge::Maybe) => match job.reason {
+                Reason::Verify => self.disagree(outcome, shared, now),
+                Reason::Retry => self.why = Reason::Retry,
+                Reason::Audit | Reason::AuditWanted => {
+                    self.why = match answer {
+                        Knowledge::Stopped => Reason::FoundStopped,
+                        Knowledge::Running | Knowledge::Maybe => Reason::FoundRunning,
+                    };
+                }
+                Reason::TakenUp
+                | Reason::RoleGained
+                | Reason::RoleLost
+                | Reason::FoundStopped
+                | Reason::FoundRunning
+                | Reason::UnknownTooLong
+                | Reason::Adopted
+                | Reason::DaemonEnds
+                | Reason::InstanceRemoved => {}
+            },
+        }
+    }
+
+    fn disagree(&mut self, outcome: Outcome, shared: &mut Shared, now: Time) {
+        if self.retry.until.is_none() {
+            let answered = matches!(outcome, Outcome::Done | Outcome::Failed { .. });
+            self.fail((!answered).then_some(outcome), shared, now);
+        }
+        self.ask = Some(Reason::Retry);
+    }
+
+    /// Plans the next attempt.
+    fn fail(&mut self, outcome: Option<Outcome>, shared: &mut Shared, now: Time) {
+        let policy = &self.settings.retry;
+        let stable = self
+            .retry
+            .failed_at
+            .is_some_and(|at| now.since(at) >= policy.reset_after);
+        let failures = if stable {
+            1
+        } else {
+            self.retry.failures.saturating_add(1)
+        };
+        let factor = policy.factor.get().saturating_pow(failures - 1);
+        let wait = policy.first.saturating_mul(factor).min(policy.longest);
+        let until = now + wait;
+        self.retry.failures = failures;
+        self.retry.failed_at = Some(now);
+        self.retry.until = Some(until);
+        self.retry.outcome = outcome;
+        self.why = Reason::Retry;
+        if self.ask.is_none() && self.settings.is_running.is_some() {
+            self.ask = Some(Reason::Retry);
+        }
+        let instance = self.settings.name.clone();
+        shared.outbox.event(Event::RetryScheduled {
+            instance,
+            at: until,
+            failures,
+        });
+    }
+
+    fn know(&mut self, knowledge: Knowledge, shared: &mut Shared, now: Time) {
+        if self.knowledge != knowledge {
+            self.knowledge = knowledge;
+            self.knowledge_since = now;
+        }
+        let name = self.settings.name.clone();
+        shared.outbox.tell(Output::Remember {
+            name,
+            knowledge: Some(knowledge),
+        });
+    }
+}

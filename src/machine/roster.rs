@@ -1,0 +1,192 @@
+//! The roster: instances taken up, changed and let go of by a configuration. Pure; part of the machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::instance::Instance;
+use super::job::{InstanceId, Knowledge};
+use super::message::{Event, Output, Restored};
+use super::reason::Reason;
+use super::settings::{InstanceName, InstanceSettings, Release, Settings};
+use super::timers::InstanceTimer;
+use super::{Machine, Time};
+
+/// Signs of life of many instances are spread over this span.
+const REPORT_SPREAD_MAX: Duration = Duration::from_secs(60);
+
+impl Machine {
+    /// Takes a new configuration: what is the same is not disturbed.
+    pub(super) fn reload(&mut self, settings: &Settings, now: Time) {
+        self.follow
+            .configure(settings.poll_every, settings.audit_every);
+        self.shared.places.set_limit(settings.starts_at_once);
+        let removed = self.remove_all_but(&settings.instances, now);
+        let (mut added, mut changed, mut unchanged) = (Vec::new(), Vec::new(), 0);
+        let mut look = false;
+        for instance in &settings.instances {
+            let change = match self.names.get(&instance.name).copied() {
+                Some(id) => self.change(id, instance, now),
+                None => {
+                    self.add(instance.clone(), &Restored::default(), now);
+                    Change::New
+                }
+            };
+            look |= matches!(change, Change::New | Change::Rule);
+            match change {
+                Change::New => added.push(instance.name.clone()),
+                Change::Rule | Change::Actions => changed.push(instance.name.clone()),
+                Change::None => unchanged += 1,
+            }
+        }
+        let watched = self.watch.addresses();
+        self.table.retain(&watched);
+        self.shared.outbox.act(Output::Watch(watched));
+        if look {
+            let mut orders = Vec::new();
+            self.follow.dump_anew(&mut orders);
+            self.shared.outbox.act_all(&mut orders);
+        }
+        self.shared.outbox.event(Event::Reloaded {
+            added,
+            changed,
+            removed,
+            unchanged,
+        });
+    }
+
+    fn remove_all_but(&mut self, keep: &[Arc<InstanceSettings>], now: Time) -> Vec<InstanceName> {
+        let stays = |name: &InstanceName| keep.binary_search_by(|one| one.name.cmp(name)).is_ok();
+        let gone: Vec<_> = self
+            .names
+            .keys()
+            .filter(|name| !stays(name))
+            .cloned()
+            .collect();
+        for name in &gone {
+            self.remove(name, now);
+        }
+        gone
+    }
+
+    pub(super) fn add(&mut self, settings: Arc<InstanceSettings>, restored: &Restored, now: Time) {
+        let id = InstanceId(self.next_id);
+        self.next_id += 1;
+        self.watch.add(id, &settings.role);
+        self.names.insert(settings.name.clone(), id);
+        let spread = spread(id);
+        if settings.is_running.is_some() {
+            // The first audit lies somewhere in the first period, evenly spread over the instances.
+            let first = settings.audit_every.mul_f64(1.0 - spread);
+            self.shared
+                .set_timer(id, InstanceTimer::Audit, Some(now + first));
+        }
+        let report = settings.report_every + REPORT_SPREAD_MAX.mul_f64(spread);
+        self.shared
+            .set_timer(id, InstanceTimer::Report, Some(now + report));
+        let name = settings.name.clone();
+        let mut instance = Instance::new(id, settings, restored, now);
+        if let Some(adopted) = &restored.adopted {
+            self.shared.jobs.insert(adopted.job, id);
+            let (job, action, pid) = (adopted.job, adopted.action, adopted.pid);
+            let event = Event::Adopted {
+                instance: name,
+                job,
+                action,
+                pid,
+            };
+            self.shared.outbox.event(event);
+        }
+        instance.settle(&mut self.shared, now);
+        self.instances.insert(id, instance);
+    }
+
+    fn change(&mut self, id: InstanceId, new: &Arc<InstanceSettings>, now: Time) -> Change {
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return Change::None;
+        };
+        let returns = instance.leaving.take().is_some();
+        if instance.settings == *new && !returns {
+            return Change::None;
+        }
+        let old = std::mem::replace(&mut instance.settings, new.clone());
+        let rule = old.role != new.role || returns;
+        if rule {
+            self.watch.remove(id, &old.role);
+            self.watch.add(id, &new.role);
+            instance.unlooked = true;
+            instance.nic_seen &= old.role.nic == new.role.nic;
+        }
+        let audit = new.is_running.is_some().then(|| now + new.audit_every);
+        self.shared.set_timer(id, InstanceTimer::Audit, audit);
+        let report = Some(now + new.report_every);
+        self.shared.set_timer(id, InstanceTimer::Report, report);
+        // Another is-running may see the service otherwise.
+        if old.is_running != new.is_running && instance.job.is_none() {
+            instance.ask = Some(Reason::TakenUp);
+        }
+        instance.retry.until = None;
+        instance.settle(&mut self.shared, now);
+        if rule { Change::Rule } else { Change::Actions }
+    }
+
+    fn remove(&mut self, name: &InstanceName, now: Time) {
+        let Some(id) = self.names.get(name).copied() else {
+            return;
+        };
+        let Some(instance) = self.instances.get_mut(&id) else {
+            return;
+        };
+        if instance.leaving.is_none() {
+            instance.leaving = Some(instance.settings.on_remove);
+            instance.retry.until = None;
+            if instance.knowledge != Knowledge::Stopped {
+                instance.ask = None;
+            }
+            instance.settle(&mut self.shared, now);
+        }
+        self.bury(id);
+    }
+
+    /// Forgets an instance that is leaving, once nothing is left to be done for it.
+    pub(super) fn bury(&mut self, id: InstanceId) {
+        let Some(instance) = self.instances.get(&id) else {
+            return;
+        };
+        let done = match instance.leaving {
+            None => return,
+            Some(Release::Keep) => true,
+            Some(Release::Stop) => instance.knowledge == Knowledge::Stopped,
+        };
+        if !done || instance.job.is_some() {
+            return;
+        }
+        let settings = instance.settings.clone();
+        self.instances.remove(&id);
+        self.names.remove(&settings.name);
+        self.watch.remove(id, &settings.role);
+        self.shared.timers.clear_instance(id);
+        self.shared.places.withdraw(id);
+        self.shared.outbox.forget(id);
+        let name = settings.name.clone();
+        self.shared.outbox.tell(Output::Remember {
+            name,
+            knowledge: None,
+        });
+        self.shared.outbox.tell(Output::Gone(id));
+    }
+}
+
+/// What a reload does to an instance.
+enum Change {
+    New,
+    None,
+    Actions,
+    Rule,
+}
+
+/// A fraction from 0 to 1 for each instance, evenly spread however many there are: multiples of the golden
+/// ratio, modulo 1 (Weyl's equidistribution theorem).
+fn spread(id: InstanceId) -> f64 {
+    const GOLDEN: u32 = 0x9E37_79B9;
+    f64::from(id.0.wrapping_mul(GOLDEN)) / (f64::from(u32::MAX) + 1.0)
+}

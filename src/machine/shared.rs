@@ -1,0 +1,83 @@
+//! What the instances of a machine have in common: timers, places for starts, running jobs, and the outbox.
+//! Pure.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::Time;
+use super::job::{InstanceId, JobId};
+use super::message::{Event, Output};
+use super::places::Places;
+use super::timers::{InstanceTimer, TimerKey, TimerTable};
+
+/// The common part of the machine's state.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) timers: TimerTable,
+    pub(crate) places: Places,
+    /// Which instance a running job belongs to: at most one job per instance.
+    pub(crate) jobs: BTreeMap<JobId, InstanceId>,
+    /// The instances whose running job is an audit's is-running.
+    pub(crate) audits: BTreeSet<InstanceId>,
+    pub(crate) life: u32,
+    pub(crate) jobs_begun: u64,
+    pub(crate) ending: bool,
+    pub(crate) outbox: Outbox,
+}
+
+impl Shared {
+    pub(crate) fn next_job(&mut self) -> JobId {
+        self.jobs_begun += 1;
+        JobId {
+            life: self.life,
+            number: self.jobs_begun,
+        }
+    }
+
+    pub(crate) fn set_timer(&mut self, id: InstanceId, timer: InstanceTimer, at: Option<Time>) {
+        self.timers.set(TimerKey::Instance(id, timer), at);
+    }
+}
+
+/// What has been decided and not yet been fetched. It is drained after every input, so its bound is what one
+/// input can cause: a few entries per instance.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// What the outside waits for: first out.
+    urgent: VecDeque<Output>,
+    /// What is only told.
+    told: VecDeque<Output>,
+    changed: BTreeSet<InstanceId>,
+}
+
+impl Outbox {
+    pub(crate) fn act(&mut self, output: Output) {
+        self.urgent.push_back(output);
+    }
+
+    pub(crate) fn act_all(&mut self, outputs: &mut Vec<Output>) {
+        self.urgent.extend(outputs.drain(..));
+    }
+
+    pub(crate) fn tell(&mut self, output: Output) {
+        self.told.push_back(output);
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.told.push_back(Output::Event(event));
+    }
+
+    pub(crate) fn changed(&mut self, id: InstanceId) {
+        self.changed.insert(id);
+    }
+
+    pub(crate) fn forget(&mut self, id: InstanceId) {
+        self.changed.remove(&id);
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Output> {
+        self.urgent
+            .pop_front()
+            .or_else(|| self.told.pop_front())
+            .or_else(|| self.changed.pop_first().map(Output::Changed))
+    }
+}

@@ -1,0 +1,74 @@
+//! Who watches what: from a changed address or interface name to the instances that it concerns. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::address::Touched;
+use super::job::InstanceId;
+use super::settings::VipRule;
+
+/// The index, so that the cost of an event does not grow with the number of instances.
+#[derive(Debug, Default)]
+pub(crate) struct WatchIndex {
+    by_address: BTreeMap<IpAddr, BTreeSet<InstanceId>>,
+    by_nic: BTreeMap<String, BTreeSet<InstanceId>>,
+}
+
+impl WatchIndex {
+    /// Notes that `id` follows `rule`.
+    pub(crate) fn add(&mut self, id: InstanceId, rule: &VipRule) {
+        for address in &rule.addresses {
+            self.by_address.entry(*address).or_default().insert(id);
+        }
+        for name in names(rule) {
+            self.by_nic.entry(name.into()).or_default().insert(id);
+        }
+    }
+
+    /// Takes back what `add` noted.
+    pub(crate) fn remove(&mut self, id: InstanceId, rule: &VipRule) {
+        for address in &rule.addresses {
+            if let Some(ids) = self.by_address.get_mut(address) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_address.remove(address);
+                }
+            }
+        }
+        for name in names(rule) {
+            if let Some(ids) = self.by_nic.get_mut(name) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_nic.remove(name);
+                }
+            }
+        }
+    }
+
+    /// All watched addresses.
+    pub(crate) fn addresses(&self) -> BTreeSet<IpAddr> {
+        self.by_address.keys().copied().collect()
+    }
+
+    /// The instances that `touched` concerns, in order.
+    pub(crate) fn concerned(&self, touched: &Touched) -> BTreeSet<InstanceId> {
+        let by_address = touched
+            .addresses
+            .iter()
+            .filter_map(|a| self.by_address.get(a));
+        let by_nic = touched
+            .names
+            .iter()
+            .filter_map(|name| self.by_nic.get(name));
+        by_address.chain(by_nic).flatten().copied().collect()
+    }
+}
+
+/// The names of links that matter to a rule: the one in the file and, of a label, the link before the colon.
+fn names(rule: &VipRule) -> impl Iterator<Item = &str> {
+    let nic = rule.nic.as_deref();
+    let link = nic
+        .and_then(|nic| nic.split_once(':'))
+        .map(|(link, _)| link);
+    nic.into_iter().chain(link)
+}

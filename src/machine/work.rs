@@ -1,0 +1,393 @@
+//! Carrying an instance's plan out: jobs begun, timed and cancelled. Pure; the orders go to the outbox.
+
+use std::time::Duration;
+
+use super::instance::{Instance, Phase, Plan, Running, Wish};
+use super::job::{Action, Exit, Job, JobSignal, Knowledge, Outcome, Role};
+use super::judge;
+use super::message::{Event, LastJob, Output};
+use super::reason::{Cause, Reason};
+use super::role::Step;
+use super::shared::Shared;
+use super::time::Time;
+use super::timers::InstanceTimer;
+
+/// A start that runs longer than this gives its place to another.
+const PLACE_HELD_MAX: Duration = Duration::from_secs(5);
+/// A cancelled is-running has nothing to clean up, so it is killed after this, or earlier where the file
+/// says so.
+const CHECK_KILL_AFTER_MAX: Duration = Duration::from_secs(1);
+/// How many audits' is-running may run at once over all instances.
+const AUDITS_AT_ONCE: usize = 8;
+/// An audit that finds no place among them comes again after this.
+const AUDIT_POSTPONED: Duration = Duration::from_secs(1);
+/// Epochs are reserved on disk this many at a time.
+pub const EPOCH_BLOCK: u64 = 1_000;
+
+impl Instance {
+    /// The source says this.
+    pub(crate) fn observe(&mut self, level: Role, cause: Cause, shared: &mut Shared, now: Time) {
+        if cause != self.cause {
+            self.cause = cause;
+            self.cause_since = now;
+            shared.outbox.changed(self.id);
+        }
+        let step = self.role.observe(level, now, &self.settings.debounce);
+        self.step(step, shared, now);
+    }
+
+    /// One of this instance's timers is due.
+    pub(crate) fn timeout(&mut self, timer: InstanceTimer, shared: &mut Shared, now: Time) {
+        match timer {
+            InstanceTimer::Role => {
+                let step = self.role.timeout(now);
+                self.step(step, shared, now);
+            }
+            InstanceTimer::Job => self.job_timeout(shared, now),
+            InstanceTimer::Place => shared.places.release(self.id),
+            InstanceTimer::Retry | InstanceTimer::UnknownStop => self.settle(shared, now),
+            InstanceTimer::Audit => self.audit_due(shared, now),
+            InstanceTimer::Report => self.report(shared, now),
+        }
+    }
+
+    /// The regular is-running: bounded in number over all instances, so that audits are never a burst.
+    fn audit_due(&mut self, shared: &mut Shared, now: Time) {
+        let full = shared.audits.len() >= AUDITS_AT_ONCE;
+        let next = if full {
+            AUDIT_POSTPONED
+        } else {
+            self.settings.audit_every
+        };
+        shared.set_timer(self.id, InstanceTimer::Audit, Some(now + next));
+        if !full {
+            self.audit(Reason::Audit);
+            self.settle(shared, now);
+        }
+    }
+
+    /// Asks is-running anew where nothing is under way.
+    pub(crate) fn audit(&mut self, reason: Reason) {
+        if self.job.is_none() && self.ask.is_none() && self.retry.until.is_none() {
+            self.ask = Some(reason);
+        }
+    }
+
+    /// Brings what runs in line with the plan, and the timers with both.
+    pub(crate) fn settle(&mut self, shared: &mut Shared, now: Time) {
+        if self.job.is_some() {
+            self.weigh_running_job(shared, now);
+        } else {
+            self.carry_out(shared, now);
+        }
+        let id = self.id;
+        shared.set_timer(id, InstanceTimer::Role, self.role.deadline());
+        shared.set_timer(id, InstanceTimer::Job, self.job_deadline());
+        let waiting = self
+            .retry
+            .until
+            .filter(|at| *at > now && self.job.is_none());
+        shared.set_timer(id, InstanceTimer::Retry, waiting);
+        let unknown = self.unknown_stop_at().filter(|at| *at > now);
+        shared.set_timer(id, InstanceTimer::UnknownStop, unknown);
+        shared.outbox.changed(id);
+    }
+
+    fn step(&mut self, step: Step, shared: &mut Shared, now: Time) {
+        match step {
+            Step::Unchanged => return,
+            Step::Held { to, until } => {
+                let instance = self.settings.name.clone();
+                shared.outbox.event(Event::Held {
+                    instance,
+                    to,
+                    until,
+                });
+            }
+            Step::Superseded { to } => self.overtaken(to, shared),
+            Step::Commit { from, to, seen } => self.commit(from, to, seen, shared, now),
+        }
+        self.settle(shared, now);
+    }
+
+    fn overtaken(&mut self, to: Role, shared: &mut Shared) {
+        self.superseded += 1;
+        let (instance, total) = (self.settings.name.clone(), self.superseded);
+        shared.outbox.event(Event::Superseded {
+            instance,
+            to,
+            total,
+        });
+    }
+
+    fn commit(&mut self, from: Role, to: Role, seen: Time, shared: &mut Shared, now: Time) {
+        if !self.acted && from != Role::Unknown {
+            self.overtaken(from, shared);
+        }
+        let first = self.transitions == 0 && from == Role::Unknown;
+        self.transitions += 1;
+        self.previous_role = from;
+        self.role_since = now;
+        self.acted = false;
+        self.retry.failures = 0;
+        self.retry.until = None;
+        self.why = match to {
+            _ if first => Reason::TakenUp,
+            Role::Master => Reason::RoleGained,
+            Role::Backup | Role::Unknown => Reason::RoleLost,
+        };
+        // A loss is acted on at once where the service may run; otherwise is-running has the word.
+        let ask = match to {
+            Role::Master => true,
+            Role::Backup => self.knowledge == Knowledge::Stopped,
+            Role::Unknown => false,
+        };
+        self.ask = ask.then_some(self.why);
+        self.next_epoch(shared);
+        shared.outbox.event(Event::Transition {
+            instance: self.settings.name.clone(),
+            from,
+            to,
+            epoch: self.epoch,
+            cause: self.cause.clone(),
+            seen,
+            decided: now,
+        });
+    }
+
+    fn next_epoch(&mut self, shared: &mut Shared) {
+        self.epoch += 1;
+        let (instance, name) = (self.id, self.settings.name.clone());
+        if self.epoch > self.epoch_reserved {
+            let instance = name.clone();
+            shared.outbox.event(Event::EpochsExhausted {
+                instance,
+                epoch: self.epoch,
+            });
+        }
+        if self.epoch + EPOCH_BLOCK / 2 > self.epoch_asked {
+            self.epoch_asked = self.epoch + EPOCH_BLOCK;
+            let through = self.epoch_asked;
+            shared.outbox.tell(Output::ReserveEpochs {
+                instance,
+                name,
+                through,
+            });
+        }
+    }
+
+    /// Begins what the plan says, if it says anything.
+    fn carry_out(&mut self, shared: &mut Shared, now: Time) {
+        match self.plan(shared.ending, now) {
+            Plan::Run(Action::Start, reason) => {
+                if shared.places.take(self.id) {
+                    let at = Some(now + PLACE_HELD_MAX);
+                    shared.set_timer(self.id, InstanceTimer::Place, at);
+                    self.begin(Action::Start, reason, shared, now);
+                }
+            }
+            Plan::Run(action @ (Action::Stop | Action::IsRunning), reason) => {
+                shared.places.withdraw(self.id);
+                self.begin(action, reason, shared, now);
+            }
+            Plan::Wait(_) => {
+                shared.places.withdraw(self.id);
+                self.acted |= self.retry.until.is_none();
+            }
+        }
+    }
+
+    fn begin(&mut self, action: Action, reason: Reason, shared: &mut Shared, now: Time) {
+        // The plan asks is-running only where the file has one; start and stop always exist.
+        let Some(command) = self.settings.command(action).cloned() else {
+            return;
+        };
+        let id = shared.next_job();
+        match action {
+            Action::Start | Action::Stop => {
+                self.acted = true;
+                self.retry.until = None;
+            }
+            Action::IsRunning => {
+                self.ask = None;
+                if matches!(reason, Reason::Audit) {
+                    shared.audits.insert(self.id);
+                }
+            }
+        }
+        self.job = Some(Running {
+            id,
+            action,
+            reason,
+            epoch: self.epoch,
+            role: self.role.role(),
+            started: now,
+            spawned: None,
+            pid: None,
+            adopted: false,
+            timeout: command.timeout,
+            kill_after: command.kill_after,
+            phase: Phase::Running {
+                deadline: now + command.timeout,
+                cancel_at: None,
+            },
+        });
+        shared.jobs.insert(id, self.id);
+        shared.outbox.event(Event::JobStarted {
+            instance: self.settings.name.clone(),
+            job: id,
+            action,
+            command: command.run.to_string(),
+            epoch: self.epoch,
+            role: self.role.role(),
+            reason,
+            at: now,
+        });
+        shared.outbox.act(Output::Start(Box::new(Job {
+            id,
+            instance: self.id,
+            settings: self.settings.clone(),
+            action,
+            command,
+            role: self.role.role(),
+            previous_role: self.previous_role,
+            epoch: self.epoch,
+            reason,
+        })));
+    }
+
+    /// Looks whether the running job still serves what is wanted.
+    fn weigh_running_job(&mut self, shared: &mut Shared, now: Time) {
+        let wish = self.wish(shared.ending, now);
+        let after = self.settings.start_cancel_after;
+        let (knowledge, epoch) = (self.knowledge, self.epoch);
+        let Some(job) = &mut self.job else { return };
+        let Phase::Running { cancel_at, .. } = &mut job.phase else {
+            return;
+        };
+        let against = match (job.action, wish) {
+            (Action::Start, Wish::Rest(_)) | (Action::Stop, Wish::Run) => Some(after),
+            // The stop that is due does not wait for an answer that cannot change it.
+            (Action::IsRunning, Wish::Rest(_))
+                if knowledge != Knowledge::Stopped && job.epoch != epoch =>
+            {
+                Some(Duration::ZERO)
+            }
+            (Action::Start | Action::IsRunning, Wish::Run)
+            | (Action::Stop | Action::IsRunning, Wish::Rest(_))
+            | (_, Wish::Hold) => None,
+        };
+        match against {
+            None => *cancel_at = None,
+            Some(span) => {
+                let at = *cancel_at.get_or_insert(now + span);
+                if at <= now {
+                    self.end_job(Outcome::Cancelled, shared, now);
+                }
+            }
+        }
+    }
+
+    fn job_timeout(&mut self, shared: &mut Shared, now: Time) {
+        let Some(job) = &mut self.job else { return };
+        match &mut job.phase {
+            Phase::Running {
+                deadline,
+                cancel_at,
+            } => {
+                if *deadline <= now {
+                    let timeout = job.timeout;
+                    self.end_job(Outcome::TimedOut { timeout }, shared, now);
+                } else if cancel_at.is_some_and(|at| at <= now) {
+                    self.end_job(Outcome::Cancelled, shared, now);
+                }
+            }
+            Phase::Ending { because, kill_at } if kill_at.is_some_and(|at| at <= now) => {
+                *kill_at = None;
+                let because = because.clone();
+                self.signal(JobSignal::Kill, because, shared);
+            }
+            Phase::Ending { .. } => {}
+        }
+        self.settle(shared, now);
+    }
+
+    /// Tells the running job to end.
+    fn end_job(&mut self, because: Outcome, shared: &mut Shared, now: Time) {
+        let Some(job) = &mut self.job else { return };
+        let grace = match job.action {
+            Action::IsRunning => job.kill_after.min(CHECK_KILL_AFTER_MAX),
+            Action::Start | Action::Stop => job.kill_after,
+        };
+        let kill_at = Some(now + grace);
+        job.phase = Phase::Ending {
+            because: because.clone(),
+            kill_at,
+        };
+        self.signal(JobSignal::Term, because, shared);
+    }
+
+    fn signal(&self, signal: JobSignal, because: Outcome, shared: &mut Shared) {
+        let Some(job) = &self.job else { return };
+        shared.outbox.act(Output::Signal {
+            job: job.id,
+            signal,
+        });
+        shared.outbox.event(Event::JobSignalled {
+            instance: self.settings.name.clone(),
+            job: job.id,
+            action: job.action,
+            signal,
+            because,
+        });
+    }
+
+    /// The running job has ended.
+    pub(crate) fn ended(&mut self, exit: Exit, shared: &mut Shared, now: Time) {
+        let Some(job) = self.job.take() else { return };
+        shared.jobs.remove(&job.id);
+        shared.audits.remove(&self.id);
+        shared.places.release(self.id);
+        shared.set_timer(self.id, InstanceTimer::Place, None);
+        let outcome = judge::outcome(&job, exit);
+        shared.outbox.event(Event::JobEnded {
+            instance: self.settings.name.clone(),
+            job: job.id,
+            action: job.action,
+            epoch: job.epoch,
+            role: job.role,
+            outcome: outcome.clone(),
+            started: job.started,
+            spawned: job.spawned,
+            ended: now,
+        });
+        self.last_job = Some(LastJob {
+            job: job.id,
+            action: job.action,
+            reason: job.reason,
+            outcome: outcome.clone(),
+            started: job.started,
+            spawned: job.spawned,
+            ended: now,
+        });
+        match job.action {
+            Action::IsRunning => self.judge_answer(&job, outcome, shared, now),
+            Action::Start | Action::Stop => self.judge_action(&job, outcome, shared, now),
+        }
+        self.settle(shared, now);
+    }
+
+    fn report(&self, shared: &mut Shared, now: Time) {
+        shared.outbox.event(Event::Alive {
+            instance: self.settings.name.clone(),
+            role: self.role.role(),
+            since: self.role_since,
+            knowledge: self.knowledge,
+            transitions: self.transitions,
+            last_job: self.last_job.clone(),
+            at: now,
+        });
+        let at = Some(now + self.settings.report_every);
+        shared.set_timer(self.id, InstanceTimer::Report, at);
+    }
+}
