@@ -1,3 +1,4 @@
 //! keepstart turns "this Linux node now holds the role" into "these things run here, and nowhere else".
 
+pub mod bus;
 pub mod machine;

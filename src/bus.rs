@@ -1,0 +1,201 @@
+//! The messages between the reactor's thread and the service thread, and the board on which the service
+//! thread keeps the latest of everything. Owns no task.
+//!
+//! ```text
+//!  service thread                                   reactor thread
+//!  signals, control socket, systemd  ──── Order ──▶  owns the Machine
+//!  Board (latest views), watchers    ◀─── Update ──  never waits for anybody
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::machine::Time;
+use crate::machine::job::InstanceId;
+use crate::machine::message::{Event, Input};
+use crate::machine::settings::InstanceName;
+use crate::machine::view::{InstanceView, KernelView};
+
+/// Orders wait here for the reactor. They come from people and signals; when it is full, the one who orders
+/// waits, with a deadline of his own.
+pub const ORDERS_MAX: usize = 64;
+
+/// Updates wait here for the service thread. When it is full, the reactor drops the update and counts it;
+/// the service thread then fetches the whole once ([`Order::Fetch`]), because only the latest matters.
+pub const UPDATES_MAX: usize = 4_096;
+
+/// Notices wait here for each watcher. One that lags loses the oldest, is told so, and reads the board.
+pub const NOTICES_MAX: usize = 1_024;
+
+/// What the service thread wants of the reactor.
+#[derive(Debug)]
+pub enum Order {
+    /// An input for the machine: `Reload`, `Audit` or `Shutdown`.
+    Input(Input),
+    /// Show that you are alive.
+    Ping(oneshot::Sender<Time>),
+    /// Everything, as it is now.
+    Fetch(oneshot::Sender<Whole>),
+}
+
+/// Everything that can be seen of the machine.
+#[derive(Debug, Clone)]
+pub struct Whole {
+    /// When this was true.
+    pub at: Time,
+    /// How the kernel is followed.
+    pub kernel: KernelView,
+    /// All instances.
+    pub instances: Vec<Arc<InstanceView>>,
+}
+
+/// What the reactor tells.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// An instance has changed.
+    Instance(Arc<InstanceView>),
+    /// An instance exists no more.
+    Gone(InstanceId),
+    /// Something happened; with how the kernel is followed since, where the event is about that.
+    Event(Arc<Event>, Option<Box<KernelView>>),
+    /// The shutdown is complete.
+    Finished,
+}
+
+/// The reactor's end of the updates.
+#[derive(Debug, Clone)]
+pub struct Updates {
+    sender: mpsc::Sender<Update>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Updates {
+    /// A channel for updates, with the number of those that were dropped.
+    pub fn channel() -> (Self, mpsc::Receiver<Update>, Arc<AtomicU64>) {
+        let (sender, receiver) = mpsc::channel(UPDATES_MAX);
+        let dropped = Arc::new(AtomicU64::new(0));
+        (Self { sender, dropped: dropped.clone() }, receiver, dropped)
+    }
+
+    /// Tells the service thread, or counts that it could not be told. Never waits.
+    pub fn send(&self, update: Update) {
+        if self.sender.try_send(update).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a watcher of the board is told.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// An instance has changed.
+    Instance(Arc<InstanceView>),
+    /// An instance is gone.
+    Gone(InstanceName),
+    /// Something happened.
+    Event(Arc<Event>),
+    /// Much may have changed: read the board.
+    Whole,
+}
+
+/// The latest of everything, on the service thread.
+#[derive(Debug)]
+pub struct Board {
+    instances: BTreeMap<InstanceName, Arc<InstanceView>>,
+    names: BTreeMap<InstanceId, InstanceName>,
+    kernel: Option<KernelView>,
+    notices: tokio::sync::broadcast::Sender<Notice>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            instances: BTreeMap::new(),
+            names: BTreeMap::new(),
+            kernel: None,
+            notices: tokio::sync::broadcast::Sender::new(NOTICES_MAX),
+        }
+    }
+}
+
+impl Board {
+    /// Takes in one update and tells the watchers.
+    pub fn take(&mut self, update: Update) {
+        let notice = match update {
+            Update::Instance(view) => {
+                self.put(view.clone());
+                Notice::Instance(view)
+            }
+            Update::Gone(id) => {
+                let Some(name) = self.names.remove(&id) else { return };
+                // A new instance of the same name may have come before the old one's end was told.
+                if self.instances.get(&name).is_some_and(|view| view.id == id) {
+                    self.instances.remove(&name);
+                }
+                Notice::Gone(name)
+            }
+            Update::Event(event, kernel) => {
+                if let Some(kernel) = kernel {
+                    self.kernel = Some(*kernel);
+                }
+                Notice::Event(event)
+            }
+            Update::Finished => return,
+        };
+        // Nobody may be watching.
+        let _ = self.notices.send(notice);
+    }
+
+    /// Replaces everything.
+    pub fn replace(&mut self, whole: Whole) {
+        self.instances.clear();
+        self.names.clear();
+        self.kernel = Some(whole.kernel);
+        for view in whole.instances {
+            self.put(view);
+        }
+        let _ = self.notices.send(Notice::Whole);
+    }
+
+    /// All instances by name.
+    pub fn instances(&self) -> impl ExactSizeIterator<Item = &Arc<InstanceView>> {
+        self.instances.values()
+    }
+
+    /// One instance.
+    pub fn instance(&self, name: &str) -> Option<&Arc<InstanceView>> {
+        self.instances.get(name)
+    }
+
+    /// How the kernel is followed; `None` before anything was heard of the reactor.
+    pub fn kernel(&self) -> Option<&KernelView> {
+        self.kernel.as_ref()
+    }
+
+    /// Watches the board from now on.
+    pub fn watch(&self) -> tokio::sync::broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    fn put(&mut self, view: Arc<InstanceView>) {
+        self.names.insert(view.id, view.name.clone());
+        self.instances.insert(view.name.clone(), view);
+    }
+}
+
+/// What the control socket wants of the application.
+#[derive(Debug)]
+pub enum Request {
+    /// Read the configuration again; answers with what was done or every fault of the file.
+    Reload(oneshot::Sender<Result<String, String>>),
+    /// End the daemon; answered when the ending has begun.
+    Shutdown(oneshot::Sender<()>),
+    /// Audit one instance or all now; `Err` names an unknown instance.
+    Audit(Option<InstanceName>, oneshot::Sender<Result<(), String>>),
+}
+
+/// Requests wait here for the application. When it is full, the connection waits, within its own deadline.
+pub const REQUESTS_MAX: usize = 16;
