@@ -1,4 +1,5 @@
 //! keepstart turns "this Linux node now holds the role" into "these things run here, and nowhere else".
 
 pub mod bus;
+pub mod clock;
 pub mod machine;

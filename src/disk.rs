@@ -1,0 +1,179 @@
+//! The disk thread: all that may wait for a file system and is not part of a spawn. It owns the epochs file,
+//! the following of the scripts' output, and the run record's entries that no spawn writes. The reactor hands
+//! it tasks and never waits for it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::{Errno, read, write};
+use tokio::sync::mpsc;
+
+use crate::action::{OutputFollower, OutputLine};
+use crate::machine::job::{InstanceId, JobId, Knowledge};
+use crate::machine::message::Input;
+use crate::machine::settings::InstanceName;
+use crate::state::{Epochs, RunLog};
+
+/// Tasks wait here for the disk thread. A job causes at most three, and no job is spawned while the disk
+/// hangs (its intent is written to the same place first), so what can queue is a few per instance. When it is
+/// full all the same, the task is dropped and counted: after a crash the instance's service is then looked at
+/// with older knowledge.
+const TASKS_MAX: usize = 65_536;
+
+/// One thing to be written down.
+#[derive(Debug)]
+pub enum Task {
+    /// What is known of a service; `None`: the instance is gone.
+    Knowledge(InstanceName, Option<Knowledge>),
+    /// A job has ended.
+    Ended(JobId),
+    /// Epochs up to this one may be used; answered to the reactor.
+    ReserveEpochs(InstanceId, InstanceName, u64),
+    /// Nothing more will come: write what is there and end.
+    End,
+}
+
+/// The reactor's end of the disk thread. Sending never waits.
+#[derive(Debug)]
+pub struct Disk {
+    tasks: SyncSender<Task>,
+    bell: Arc<OwnedFd>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// What the disk thread works with.
+#[derive(Debug)]
+pub struct DiskParts {
+    /// The run record, shared with the spawner threads.
+    pub run_log: Arc<RunLog>,
+    /// The epochs.
+    pub epochs: Epochs,
+    /// Follows what scripts print.
+    pub follower: OutputFollower,
+}
+
+impl Disk {
+    /// Starts the thread. What it answers goes to `answers`.
+    pub fn start(
+        parts: DiskParts,
+        answers: mpsc::Sender<Input>,
+    ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
+        let (tasks, receiver) = sync_channel(TASKS_MAX);
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let thread = DiskThread { parts, tasks: receiver, bell: bell.clone(), answers };
+        let handle =
+            std::thread::Builder::new().name("disk".into()).spawn(move || thread.run())?;
+        Ok((Self { tasks, bell, dropped: Arc::default() }, handle))
+    }
+
+    /// Hands a task over, or counts that it could not be.
+    pub fn send(&self, task: Task) {
+        if self.tasks.try_send(task).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        // Only a counter that is full can refuse, and then the thread is about to wake anyway.
+        let _ = write(self.bell.as_fd(), &1_u64.to_ne_bytes());
+    }
+
+    /// How many tasks were dropped because the queue was full.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+struct DiskThread {
+    parts: DiskParts,
+    tasks: Receiver<Task>,
+    bell: Arc<OwnedFd>,
+    answers: mpsc::Sender<Input>,
+}
+
+impl DiskThread {
+    fn run(mut self) {
+        loop {
+            let ended = self.work();
+            self.parts.follower.drain(&mut log_line);
+            if ended {
+                return;
+            }
+            if let Err(error) = self.wait() {
+                tracing::error!(%error, "cannot wait for output of scripts; it is no longer logged");
+                return;
+            }
+        }
+    }
+
+    /// Sleeps until a task or a script's output has come.
+    fn wait(&self) -> Result<(), Errno> {
+        let mut fds = [
+            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.parts.follower.as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+        let mut count = [0; 8];
+        match read(self.bell.as_fd(), &mut count) {
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Does all tasks that are there. Returns whether the thread is to end.
+    fn work(&mut self) -> bool {
+        let mut reservations = Vec::new();
+        let ended = loop {
+            match self.tasks.try_recv() {
+                Ok(Task::ReserveEpochs(id, name, through)) => reservations.push((id, name, through)),
+                Ok(Task::Knowledge(name, Some(knowledge))) => {
+                    report(self.parts.run_log.knowledge(name, knowledge));
+                }
+                Ok(Task::Knowledge(name, None)) => report(self.parts.run_log.forget(name)),
+                Ok(Task::Ended(job)) => report(self.parts.run_log.ended(job)),
+                Ok(Task::End) | Err(TryRecvError::Disconnected) => break true,
+                Err(TryRecvError::Empty) => break false,
+            }
+        };
+        self.reserve(reservations);
+        ended
+    }
+
+    /// One write for all that came together.
+    fn reserve(&mut self, reservations: Vec<(InstanceId, InstanceName, u64)>) {
+        if reservations.is_empty() {
+            return;
+        }
+        let wanted = reservations.iter().map(|(_, name, through)| (name, *through));
+        if let Err(error) = self.parts.epochs.reserve_many(wanted) {
+            let error = anyhow::Error::from(error);
+            tracing::error!("{error:#}; epochs may repeat after a power cut");
+            return;
+        }
+        for (instance, _, through) in reservations {
+            // The reactor asks again long before a reservation is used up, so a lost answer costs nothing.
+            let _ = self.answers.try_send(Input::EpochsReserved { instance, through });
+        }
+    }
+}
+
+fn report(result: Result<(), crate::state::RunLogError>) {
+    if let Err(error) = result {
+        let error = anyhow::Error::from(error);
+        tracing::error!("{error:#}; a restart of the daemon would know less");
+    }
+}
+
+fn log_line(line: OutputLine<'_>) {
+    tracing::info!(
+        target: "keepstart::output",
+        instance = line.instance,
+        action = line.action.as_str(),
+        job = %line.job,
+        "{}",
+        line.text
+    );
+}

@@ -1,0 +1,312 @@
+//! The reactor: one thread, one owner of all state. It waits for one thing, hands it to the machine, does what
+//! the machine says, and waits again. It makes no call that can wait for a disk, a pipe or a script.
+//!
+//! ```text
+//!   netlink ─┐                                  ┌─▶ Executor   submit, signal
+//!   dumps   ─┤                                  ├─▶ netlink    subscribe, dump
+//!   jobs    ─┼─▶ Machine::handle ─▶ outputs ─▶ ─┼─▶ disk       knowledge, epochs
+//!   orders  ─┤        one, then drain           ├─▶ log        events
+//!   timers  ─┘                                  └─▶ updates    views
+//! ```
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::action::{ExecEvent, Executor};
+use crate::bus::{Order, Update, Updates, Whole};
+use crate::clock::Clock;
+use crate::disk::{Disk, Task};
+use crate::machine::kernel::{KernelDump, KernelEvent};
+use crate::machine::message::{Event, Input, Output};
+use crate::machine::{Machine, Time};
+use crate::report;
+use crate::source::netlink::{self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched};
+
+/// The reads of one wake-up before the machine is asked in between: with datagrams coming faster than they
+/// can be read for this long, the machine sees a level that is true of a moment just past.
+const READS_MAX: u32 = 64;
+
+type DumpTask = Pin<Box<dyn Future<Output = Result<KernelDump, NetlinkError>> + Send>>;
+
+/// All that lives on the reactor's thread.
+pub struct Reactor {
+    clock: Clock,
+    machine: Machine,
+    executor: Executor,
+    disk: Disk,
+    updates: Updates,
+    receive_buffer_bytes: usize,
+    subscription: Option<Subscription>,
+    watched: Watched,
+    dump: Option<DumpTask>,
+    /// Answers that were known at once while outputs were drained: at most one for each output.
+    answers: VecDeque<Input>,
+    events: Vec<KernelEvent>,
+}
+
+/// What woke the reactor.
+enum Wake {
+    Order(Option<Order>),
+    Kernel(Result<(), NetlinkError>),
+    Dump(Result<KernelDump, NetlinkError>),
+    Job(ExecEvent),
+    Answer(Option<Input>),
+    Deadline,
+}
+
+impl Reactor {
+    /// Puts the parts together; nothing happens before [`Reactor::run`].
+    pub fn new(
+        clock: Clock,
+        machine: Machine,
+        executor: Executor,
+        disk: Disk,
+        updates: Updates,
+    ) -> Self {
+        Self {
+            clock,
+            machine,
+            executor,
+            disk,
+            updates,
+            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            subscription: None,
+            watched: Watched::default(),
+            dump: None,
+            answers: VecDeque::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Asks for another size of the socket's receive buffer, in bytes (for tests of overruns).
+    pub fn set_receive_buffer_bytes(&mut self, bytes: usize) {
+        self.receive_buffer_bytes = bytes;
+    }
+
+    /// Runs until nobody gives orders any more.
+    pub async fn run(
+        mut self,
+        mut orders: mpsc::Receiver<Order>,
+        mut answers: mpsc::Receiver<Input>,
+    ) {
+        loop {
+            self.drain();
+            match self.wait(&mut orders, &mut answers).await {
+                Wake::Order(None) => break,
+                Wake::Order(Some(order)) => self.order(order),
+                Wake::Kernel(Ok(())) => self.read_kernel(),
+                Wake::Kernel(Err(error)) => self.lose_subscription(&error),
+                Wake::Dump(result) => self.dumped(result),
+                Wake::Job(event) => self.job(event),
+                Wake::Answer(Some(input)) => self.input(input),
+                // The disk thread has ended: it has said why.
+                Wake::Answer(None) => {}
+                Wake::Deadline => self.machine.handle_timeout(self.clock.now()),
+            }
+        }
+        self.disk.send(Task::End);
+    }
+
+    /// Waits for the first of all that can happen. The kernel comes first: it is what everything is for.
+    async fn wait(
+        &mut self,
+        orders: &mut mpsc::Receiver<Order>,
+        answers: &mut mpsc::Receiver<Input>,
+    ) -> Wake {
+        let deadline = self.machine.next_deadline().map(|at| self.clock.instant(at));
+        let subscription = &self.subscription;
+        let kernel = async {
+            match subscription {
+                Some(subscription) => subscription.ready().await,
+                None => std::future::pending().await,
+            }
+        };
+        let dump = &mut self.dump;
+        let dumped = async {
+            match dump {
+                Some(task) => task.await,
+                None => std::future::pending().await,
+            }
+        };
+        let timer = async {
+            match deadline {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let answers_open = !answers.is_closed();
+        tokio::select! {
+            biased;
+            ready = kernel => Wake::Kernel(ready),
+            event = self.executor.next() => Wake::Job(event),
+            result = dumped => Wake::Dump(result),
+            order = orders.recv() => Wake::Order(order),
+            () = timer => Wake::Deadline,
+            answer = answers.recv(), if answers_open => Wake::Answer(answer),
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.machine.handle(input, self.clock.now());
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Input(input) => self.input(input),
+            // Whoever asked may have gone.
+            Order::Ping(answer) => drop(answer.send(self.clock.now())),
+            Order::Fetch(answer) => {
+                let at = self.clock.now();
+                let instances = self.machine.views(at).map(Arc::new).collect();
+                let kernel = self.machine.kernel_view();
+                drop(answer.send(Whole { at, kernel, instances }));
+            }
+        }
+    }
+
+    fn job(&mut self, event: ExecEvent) {
+        match event {
+            ExecEvent::Spawned { job, pid, at: _ } => self.input(Input::Spawned { job, pid }),
+            ExecEvent::Ended { job, exit, at: _ } => {
+                self.disk.send(Task::Ended(job));
+                self.input(Input::Ended { job, exit });
+            }
+        }
+    }
+
+    /// Reads the notifications that are there and hands them over as one batch.
+    fn read_kernel(&mut self) {
+        for _ in 0..READS_MAX {
+            let Some(subscription) = &mut self.subscription else { return };
+            match subscription.read(&self.watched, &mut self.events) {
+                Read::Drained => break,
+                Read::More => {}
+                Read::Overrun => return self.input(Input::Overrun),
+                Read::Lost(error) => return self.lose_subscription(&error),
+            }
+        }
+        if !self.events.is_empty() {
+            let events = std::mem::take(&mut self.events);
+            self.input(Input::Kernel(events));
+        }
+    }
+
+    fn lose_subscription(&mut self, error: &NetlinkError) {
+        self.subscription = None;
+        self.events.clear();
+        let error = sentence(error);
+        self.input(Input::SubscriptionLost { error });
+    }
+
+    /// A dump has been read. What was queued until now is older or as old, so it is taken in first: the machine
+    /// lays it over the dump, and nothing older than the dump is left to contradict it later.
+    fn dumped(&mut self, result: Result<KernelDump, NetlinkError>) {
+        self.dump = None;
+        self.read_kernel();
+        self.drain();
+        self.input(match result {
+            Ok(dump) => Input::Dumped(dump),
+            Err(error) => Input::DumpFailed { error: sentence(&error) },
+        });
+    }
+
+    /// Does what the machine says, and gives it the answers that are known at once, until it is content.
+    fn drain(&mut self) {
+        loop {
+            while let Some(output) = self.machine.poll_output() {
+                self.output(output);
+            }
+            let Some(answer) = self.answers.pop_front() else { return };
+            self.input(answer);
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Watch(addresses) => self.watched = addresses.into_iter().collect(),
+            Output::Subscribe => self.subscribe(),
+            Output::Dump => {
+                let watched = self.watched.clone();
+                self.dump = Some(Box::pin(async move { netlink::dump(&watched).await }));
+            }
+            Output::Start(job) => self.executor.submit(job),
+            Output::Signal { job, signal } => self.executor.signal(job, signal),
+            Output::ReserveEpochs { instance, name, through } => {
+                self.disk.send(Task::ReserveEpochs(instance, name, through));
+            }
+            Output::Remember { name, knowledge } => {
+                self.disk.send(Task::Knowledge(name, knowledge));
+            }
+            Output::Event(event) => self.tell(event),
+            Output::Changed(id) => {
+                if let Some(view) = self.machine.view(id, self.clock.now()) {
+                    self.updates.send(Update::Instance(Arc::new(view)));
+                }
+            }
+            Output::Gone(id) => self.updates.send(Update::Gone(id)),
+            Output::Finished => self.updates.send(Update::Finished),
+        }
+    }
+
+    fn subscribe(&mut self) {
+        let answer = match Subscription::open(self.receive_buffer_bytes) {
+            Ok(subscription) => {
+                self.subscription = Some(subscription);
+                Input::Subscribed
+            }
+            Err(error) => Input::SubscriptionLost { error: sentence(&error) },
+        };
+        self.answers.push_back(answer);
+    }
+
+    fn tell(&self, event: Event) {
+        report::log(&event, self.clock.now());
+        let kernel = about_kernel(&event).then(|| Box::new(self.machine.kernel_view()));
+        self.updates.send(Update::Event(Arc::new(event), kernel));
+    }
+}
+
+fn about_kernel(event: &Event) -> bool {
+    match event {
+        Event::Overrun { .. }
+        | Event::Subscribed
+        | Event::SubscriptionLost { .. }
+        | Event::Synchronized { .. }
+        | Event::DumpFailed { .. }
+        | Event::AuditRepaired { .. }
+        | Event::Reloaded { .. } => true,
+        Event::Transition { .. }
+        | Event::Held { .. }
+        | Event::Superseded { .. }
+        | Event::JobStarted { .. }
+        | Event::JobSignalled { .. }
+        | Event::JobEnded { .. }
+        | Event::RetryScheduled { .. }
+        | Event::Adopted { .. }
+        | Event::Alive { .. }
+        | Event::EpochsExhausted { .. } => false,
+    }
+}
+
+/// An error and what caused it, in one line.
+fn sentence(error: &NetlinkError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// How long a reactor that is told to end may take for it.
+pub const END_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The time of a clock that has just begun.
+pub const BEGIN: Time = Time::ZERO;
