@@ -1,0 +1,30 @@
+//! What the kernel says of links and addresses: a socket that hears changes ([`Subscription`]) and a request
+//! for the whole truth ([`dump`]). Both run on the reactor thread, inside its current-thread runtime (which
+//! needs tokio's I/O and time drivers).
+//!
+//! This is mechanism only. When to dump, when to reconnect and what an overrun means for a role is decided
+//! by the machine. The use is always the same: subscribe, then dump, then follow; after anything that says
+//! "something is missing" dump again.
+//!
+//! | file | what |
+//! |---|---|
+//! | `watched` | the addresses that matter, so that others cost next to nothing |
+//! | `decode` | bytes to events; pure, total on any bytes |
+//! | `reader` | what one wake-up makes of the notification queue: events, or "something is missing"; pure |
+//! | `subscription` | the notification socket |
+//! | `dump` | the request for all links and addresses |
+//! | `socket` | what the two sockets have in common |
+
+pub mod decode;
+mod dump;
+mod error;
+mod reader;
+mod socket;
+mod subscription;
+mod watched;
+
+pub use dump::{DUMP_ATTEMPTS, DUMP_DEADLINE, dump};
+pub use error::{Incomplete, NetlinkError, Table};
+pub use reader::{Counters, DATAGRAMS_PER_READ, Read};
+pub use subscription::{RECEIVE_BUFFER_BYTES, ReceiveBuffer, Subscription};
+pub use watched::Watched;

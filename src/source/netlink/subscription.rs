@@ -1,0 +1,163 @@
+//! The notification socket: hears of every link and address that comes, changes or goes. Lives on the
+//! reactor thread; never dumps, never reopens itself, never decides.
+
+use netlink_sys::{Socket, SocketAddr};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use tokio::io::unix::AsyncFd;
+
+use super::error::NetlinkError;
+use super::reader::{Counters, Read, Reader};
+use super::socket;
+use super::watched::Watched;
+use crate::machine::kernel::KernelEvent;
+
+/// The receive buffer to ask for, in bytes. The kernel doubles it, which holds some 20,000 address events:
+/// what the kernel can produce in 100 to 200 ms when a program adds addresses as fast as it can, so that a
+/// reactor that is not scheduled for that long loses nothing. It is a limit, not a reservation: memory is
+/// used only by messages that wait. (The usual default holds 256 events, less than one `ip -batch`.)
+pub const RECEIVE_BUFFER_BYTES: usize = 8 * 1024 * 1024;
+
+/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` (rtnetlink(7)): the bits of the groups
+/// `RTNLGRP_LINK` (1), `RTNLGRP_IPV4_IFADDR` (5) and `RTNLGRP_IPV6_IFADDR` (9).
+const GROUPS: u32 = 1 | 1 << 4 | 1 << 8;
+
+/// Less than what any queued message is charged against the receive buffer (`truesize`): the kernel's
+/// `struct sk_buff` and `struct skb_shared_info` alone are more (576 bytes on 64-bit machines).
+const MESSAGE_CHARGE_MIN_BYTES: usize = 256;
+
+/// The receive buffer that was granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiveBuffer {
+    /// By `SO_RCVBUFFORCE`: what was asked for.
+    Forced {
+        /// Its size as the kernel accounts it: twice what was asked for.
+        bytes: usize,
+    },
+    /// By `SO_RCVBUF`, without `CAP_NET_ADMIN`: at most what `net.core.rmem_max` allows.
+    Limited {
+        /// Its size as the kernel accounts it: twice what was asked for or allowed.
+        bytes: usize,
+    },
+}
+
+impl ReceiveBuffer {
+    /// The granted size as the kernel accounts it.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Forced { bytes } | Self::Limited { bytes } => bytes,
+        }
+    }
+
+    /// No more messages than this can wait at once: one is always let in, the others need room.
+    fn messages_max(self) -> u32 {
+        let messages = self.bytes() / MESSAGE_CHARGE_MIN_BYTES + 1;
+        u32::try_from(messages).unwrap_or(u32::MAX)
+    }
+}
+
+/// A netlink socket in the groups of links and addresses.
+#[derive(Debug)]
+pub struct Subscription {
+    socket: AsyncFd<Socket>,
+    reader: Reader,
+    receive_buffer: ReceiveBuffer,
+}
+
+impl Subscription {
+    /// Opens the socket: whatever changes after this returns will be heard, or reported as an overrun.
+    ///
+    /// The socket belongs to the network namespace of the calling thread. Must be called inside a tokio
+    /// runtime with its I/O driver enabled.
+    ///
+    /// # Errors
+    ///
+    /// [`NetlinkError::Socket`] when the system has no descriptors or memory, or forbids netlink (a seccomp
+    /// filter, `RestrictAddressFamilies=` of systemd.exec(5)).
+    pub fn open(receive_buffer_bytes: usize) -> Result<Self, NetlinkError> {
+        let mut socket = socket::open()?;
+        // Before the groups are joined, so that the small default never holds anything.
+        let receive_buffer = raise_receive_buffer(&socket, receive_buffer_bytes)?;
+        socket
+            .bind(&SocketAddr::new(0, GROUPS))
+            .map_err(NetlinkError::socket(
+                "join the netlink groups of links and addresses",
+            ))?;
+        Ok(Self {
+            socket: socket::register(socket)?,
+            reader: Reader::new(receive_buffer.messages_max()),
+            receive_buffer,
+        })
+    }
+
+    /// Waits until there is something to read. Cancel-safe. Waits for ever on a quiet node: the caller waits
+    /// for other things beside it.
+    pub async fn ready(&self) -> Result<(), NetlinkError> {
+        // The guard is dropped, which leaves the readiness as it is: `read` clears it when the queue is empty.
+        self.socket
+            .ready(socket::INTEREST)
+            .await
+            .map(drop)
+            .map_err(NetlinkError::socket("wait for netlink notifications"))
+    }
+
+    /// Reads the queue until it is empty, at most [`DATAGRAMS_PER_READ`](super::DATAGRAMS_PER_READ)
+    /// datagrams, and appends to `events` what matters: links, and addresses that are `watched`.
+    ///
+    /// It need not be preceded by [`ready`](Self::ready): the socket itself is asked, so a read after a dump
+    /// brings everything that was queued before the dump, however busy the runtime was.
+    ///
+    /// After [`Read::More`] the same `events` may be handed in again, to be extended. [`Read::Overrun`] and
+    /// [`Read::Lost`] empty them.
+    pub fn read(&mut self, watched: &Watched, events: &mut Vec<KernelEvent>) -> Read {
+        let Self { socket, reader, .. } = self;
+        let mut read = |socket: &Socket| {
+            reader.read(|buffer| socket::receive(socket, buffer), watched, events)
+        };
+        let mut outcome = None;
+        // `try_io` clears the readiness if told that the socket would block, and does nothing at all if the
+        // runtime has not yet noticed that the socket is ready.
+        let _ = socket.try_io(socket::INTEREST, |socket| {
+            match outcome.insert(read(socket)) {
+                Read::Drained => Err(std::io::ErrorKind::WouldBlock.into()),
+                Read::More | Read::Overrun | Read::Lost(_) => Ok(()),
+            }
+        });
+        outcome.unwrap_or_else(|| read(socket.get_ref()))
+    }
+
+    /// The receive buffer that was granted.
+    pub fn receive_buffer(&self) -> ReceiveBuffer {
+        self.receive_buffer
+    }
+
+    /// No more messages than this can be queued at any moment: whoever has read this many since then, or has
+    /// seen [`Read::Drained`], has read all that was queued before.
+    pub fn queue_bound(&self) -> u32 {
+        self.receive_buffer.messages_max()
+    }
+
+    /// What has passed through.
+    pub fn counters(&self) -> Counters {
+        self.reader.counters()
+    }
+}
+
+fn raise_receive_buffer(socket: &Socket, bytes: usize) -> Result<ReceiveBuffer, NetlinkError> {
+    let failed = || NetlinkError::socket("set the receive buffer of a netlink socket");
+    let forced = match sockopt::set_socket_recv_buffer_size_force(socket, bytes) {
+        Ok(()) => true,
+        Err(Errno::PERM) => false,
+        Err(error) => return Err(failed()(error.into())),
+    };
+    if !forced {
+        sockopt::set_socket_recv_buffer_size(socket, bytes)
+            .map_err(|error| failed()(error.into()))?;
+    }
+    let bytes = sockopt::socket_recv_buffer_size(socket).map_err(|error| failed()(error.into()))?;
+    Ok(if forced {
+        ReceiveBuffer::Forced { bytes }
+    } else {
+        ReceiveBuffer::Limited { bytes }
+    })
+}
