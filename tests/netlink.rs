@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use keepstart::machine::kernel::{Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex};
@@ -190,6 +190,44 @@ impl Node {
     }
 }
 
+/// A second network namespace, which lives as long as its only process.
+struct Neighbour(Child);
+
+impl Neighbour {
+    fn new() -> Self {
+        let here = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
+        let sleep = Command::new("unshare").args(["-n", "sleep", "60"]).spawn();
+        let neighbour = Self(sleep.unwrap());
+        // Until `unshare` has left, a link that is sent there would stay here.
+        let namespace = format!("/proc/{}/ns/net", neighbour.pid());
+        while std::fs::read_link(&namespace).unwrap() == here {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        neighbour
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn ip(&self, arguments: &str) {
+        let enter = ["-t", &self.pid().to_string(), "-n", "ip"].map(String::from);
+        let words = arguments.split_whitespace().map(String::from);
+        let status = Command::new("nsenter")
+            .args(enter.into_iter().chain(words))
+            .status();
+        assert!(status.unwrap().success(), "{arguments}");
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nothing to do about anything else.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Runs many `ip` commands in one process.
 fn ip_batch(commands: &str) {
     let mut child = Command::new("ip")
@@ -307,31 +345,18 @@ in_namespace! {
     }
 
     fn v6_that_another_node_has_stays_unusable(node) {
-        // The other node is the far end of the pair, in a namespace held by a sleeping process.
-        let mut other = Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
-        let other_pid = other.id();
-        let enter = format!("nsenter -t {other_pid} -n ip");
-        // Until `unshare` has left, the link would go nowhere.
-        let here = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-        let there = format!("/proc/{other_pid}/ns/net");
-        while std::fs::read_link(&there).unwrap() == here {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        let script = format!(
-            "ip link set v1 netns {other_pid} && {enter} link set v1 up \
-             && {enter} addr add fd00::1/64 dev v1 nodad"
-        );
-        assert!(Command::new("sh").args(["-ec", &script]).status().unwrap().success());
+        let neighbour = Neighbour::new();
+        ip(&format!("link set v1 netns {}", neighbour.pid()));
+        neighbour.ip("link set v1 up");
+        neighbour.ip("addr add fd00::1/64 dev v1 nodad");
         ip("addr add fd00::1/64 dev v0");
-        let duplicate = |node: &Node| {
-            let dump = node.dumped().unwrap();
-            node.told.iter().filter(|it| matches!(it, KernelEvent::AddressPresent(_))).count() >= 2
-                && dump.addresses.iter().all(|it| !it.usable)
+        // Told twice: tentative, then tentative and failed.
+        let told = |node: &Node| {
+            let tellings = node.told.iter().filter(|it| matches!(it, KernelEvent::AddressPresent(_)));
+            tellings.count()
         };
-        node.until("dadfailed", duplicate);
+        node.until("dadfailed", |node| told(node) >= 2);
         let failed = Command::new("ip").args(["addr", "show", "dadfailed"]).output().unwrap();
-        other.kill().unwrap();
-        other.wait().unwrap();
         assert!(String::from_utf8_lossy(&failed.stdout).contains("fd00::1"));
         assert!(!node.find("fd00::1").unwrap().usable);
     }
@@ -389,16 +414,9 @@ in_namespace! {
     fn link_that_leaves_the_namespace_is_gone(node) {
         ip("addr add 10.0.0.1/24 dev v0");
         node.appears("10.0.0.1");
-        let mut other = Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
-        let here = std::fs::read_link("/proc/thread-self/ns/net").unwrap();
-        let there = format!("/proc/{}/ns/net", other.id());
-        while std::fs::read_link(&there).unwrap() == here {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        ip(&format!("link set v0 netns {}", other.id()));
+        let neighbour = Neighbour::new();
+        ip(&format!("link set v0 netns {}", neighbour.pid()));
         node.until("gone", |node| node.link("v0").is_none());
-        other.kill().unwrap();
-        other.wait().unwrap();
         assert_eq!(node.find("10.0.0.1"), None);
     }
 
