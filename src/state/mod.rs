@@ -1,0 +1,58 @@
+//! What outlives the process: where the files of a daemon are, the lock that makes it the only one, the run
+//! record of this boot and the epochs of all boots. Called at start-up and shutdown, by the files thread and
+//! (the run record's one write before and after a spawn) by the spawner threads; never by the reactor thread.
+
+pub mod boot;
+pub mod epochs;
+mod files;
+pub mod lock;
+pub mod paths;
+pub mod run_log;
+
+pub use boot::BootId;
+pub use epochs::Epochs;
+pub use files::Finding;
+pub use lock::{Lock, LockError, Pidfile};
+pub use paths::{Caller, Paths, PathsError};
+pub use run_log::{InFlight, RunLog, RunLogError, RunState};
+
+use crate::machine::job::Action;
+use crate::machine::message::{Restored, RestoredMap};
+use crate::machine::settings::InstanceName;
+
+/// What the machine is told of the `configured` instances at start, from the two files.
+///
+/// `adopted` and `interrupted` are left unset: whether a job of `run.in_flight` still has a process is for
+/// the executor to find out, and it fills them in.
+pub fn restore<'a>(
+    configured: impl IntoIterator<Item = &'a InstanceName>,
+    run: &RunState,
+    epochs: &Epochs,
+) -> RestoredMap {
+    let restored = |name: &InstanceName| {
+        let epoch = epochs.last_used(name);
+        Restored {
+            knowledge: run.knowledge(name),
+            adopted: None,
+            interrupted: false,
+            epoch,
+            // What an earlier life reserved counts as used; this life has reserved nothing yet.
+            epoch_reserved: epoch,
+        }
+    };
+    configured
+        .into_iter()
+        .map(|name| (name.clone(), restored(name)))
+        .collect()
+}
+
+/// Whether running this action may change what is known of the service.
+fn changes_service(action: Action) -> bool {
+    match action {
+        Action::Start | Action::Stop => true,
+        Action::IsRunning => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The records of the run log and the state that they add up to. Pure data.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::job::{Action, JobId, Knowledge};
+use crate::machine::settings::InstanceName;
+use crate::state::changes_service;
+
+/// A job that was begun and of which no end is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InFlight {
+    /// Its name.
+    pub job: JobId,
+    /// Whose it is.
+    pub instance: InstanceName,
+    /// Which action.
+    pub action: Action,
+    /// The transition that it serves.
+    pub epoch: u64,
+    /// When it has to be told to end, on `CLOCK_MONOTONIC`. That clock counts from the boot and is the same for
+    /// all processes of it, so the number holds for the next daemon; and it is the clock that the machine's
+    /// deadlines run on, so a suspended host takes nothing from a script's time.
+    pub deadline_monotonic: Duration,
+    /// How long it may run in all.
+    pub timeout: Duration,
+    /// Its process; `None`: the daemon was killed before it could note it, or there never was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+}
+
+/// A process that a later one of the same number cannot be taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks after the boot: field 22 of `/proc/PID/stat`, proc(5).
+    pub start_ticks: u64,
+}
+
+/// One line of the file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Record {
+    Intent(InFlight),
+    Spawned {
+        job: JobId,
+        #[serde(flatten)]
+        process: Process,
+    },
+    NotSpawned {
+        job: JobId,
+    },
+    Ended {
+        job: JobId,
+    },
+    Knowledge {
+        instance: InstanceName,
+        knowledge: Knowledge,
+    },
+    Forget {
+        instance: InstanceName,
+    },
+}
+
+/// What is known from earlier lives of the daemon in this boot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunState {
+    /// The jobs without a known end.
+    pub in_flight: BTreeMap<JobId, InFlight>,
+    /// Whether the record of this boot was lost: then an instance of which nothing is known may be running.
+    pub damaged: bool,
+    pub(super) noted: BTreeMap<InstanceName, Knowledge>,
+}
+
+impl RunState {
+    /// What is known of an instance's service; `None`: nothing has been done with it in this boot.
+    pub fn knowledge(&self, instance: &InstanceName) -> Option<Knowledge> {
+        let is_changing = |job: &InFlight| job.instance == *instance && changes_service(job.action);
+        if self.in_flight.values().any(is_changing) {
+            return Some(Knowledge::Maybe);
+        }
+        let unknown = self.damaged.then_some(Knowledge::Maybe);
+        self.noted.get(instance).copied().or(unknown)
+    }
+
+    pub(super) fn apply(&mut self, record: Record) {
+        match record {
+            Record::Intent(job) => {
+                self.in_flight.insert(job.job, job);
+            }
+            Record::Spawned { job, process } => {
+                if let Some(job) = self.in_flight.get_mut(&job) {
+                    job.process = Some(process);
+                }
+            }
+            Record::NotSpawned { job } => {
+                self.in_flight.remove(&job);
+            }
+            Record::Ended { job } => {
+                let ended = self.in_flight.remove(&job);
+                if let Some(job) = ended.filter(|job| changes_service(job.action)) {
+                    self.noted.insert(job.instance, Knowledge::Maybe);
+                }
+            }
+            Record::Knowledge {
+                instance,
+                knowledge,
+            } => {
+                self.noted.insert(instance, knowledge);
+            }
+            Record::Forget { instance } => {
+                self.noted.remove(&instance);
+            }
+        }
+    }
+
+    /// The shortest list of records that add up to this state.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record> {
+        let noted = self
+            .noted
+            .iter()
+            .map(|(instance, knowledge)| Record::Knowledge {
+                instance: instance.clone(),
+                knowledge: *knowledge,
+            });
+        noted.chain(self.in_flight.values().cloned().map(Record::Intent))
+    }
+}
