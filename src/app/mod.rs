@@ -1,0 +1,226 @@
+//! The daemon put together: makes the channels, starts the threads in order, and stops them in reverse.
+//!
+//! ```text
+//!  main      service: signals, control socket, systemd, the board        (service.rs)
+//!  reactor   the machine, netlink, the ends of jobs                      (crate::reactor)
+//!  spawn-0,1 posix_spawn, the run record before and after it             (crate::action)
+//!  disk      epochs, the rest of the run record, the scripts' output     (crate::disk)
+//!  log       the sinks of the log                                        (crate::telemetry)
+//! ```
+//!
+//! The threads know each other only by bounded queues. A panic on any of them ends the process.
+
+mod prepare;
+mod service;
+
+use std::io;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::mpsc;
+
+use crate::action::{
+    Executor, ExecutorError, ExecutorOptions, OutputError, OutputFollower, inherited_environment,
+};
+use crate::bus::{ORDERS_MAX, Order, Updates};
+use crate::clock::Clock;
+use crate::config::Loaded;
+use crate::disk::{Disk, DiskParts};
+use crate::machine::Machine;
+use crate::machine::message::RestoredMap;
+use crate::reactor::Reactor;
+use crate::state::{LockError, Paths, PathsError};
+
+use service::Service;
+
+/// Answers of the disk thread wait here for the reactor. When it is full the answer is dropped; the reactor
+/// asks again long before it needs one.
+const ANSWERS_MAX: usize = 256;
+
+/// How long the reactor may take to come up, and threads to end.
+const THREAD_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Why the daemon could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A directory is not usable.
+    #[error("cannot prepare the daemon's directories")]
+    Paths(#[source] PathsError),
+    /// Another daemon runs with this configuration.
+    #[error(transparent)]
+    Lock(LockError),
+    /// The system does not tell which boot this is.
+    #[error("cannot read the id of this boot")]
+    Boot(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The workspace is not there.
+    #[error("cannot change to the workspace {}", path.display())]
+    Workspace {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The output of scripts cannot be followed.
+    #[error("cannot follow the output of scripts")]
+    Output(#[source] OutputError),
+    /// The executor cannot be made.
+    #[error("cannot make the executor")]
+    Executor(#[source] ExecutorError),
+    /// The control socket cannot be made.
+    #[error("cannot listen on the control socket {}", path.display())]
+    Control {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A runtime, a thread or the signal handlers cannot be made.
+    #[error("cannot {what}")]
+    System {
+        /// What was attempted.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The reactor's thread has ended by itself.
+    #[error("the reactor has ended unexpectedly")]
+    ReactorEnded,
+}
+
+impl AppError {
+    fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { what, source }
+    }
+}
+
+/// How the daemon is run.
+pub struct RunOptions {
+    /// Called once, when the first complete dump has been taken in.
+    pub on_ready: Box<dyn FnOnce()>,
+    /// The size of the netlink receive buffer, in bytes; `None`: the default. Small ones are for tests.
+    pub receive_buffer_bytes: Option<usize>,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { on_ready: Box::new(|| {}), receive_buffer_bytes: None }
+    }
+}
+
+/// Runs the daemon until it is told to end. Must be called before the process has any other thread but that of
+/// the log.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting; afterwards only the unexpected end of the reactor.
+pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), AppError> {
+    let clock = Clock::begin();
+    let config = loaded.config;
+    if let Some(workspace) = &config.application.workspace {
+        std::env::set_current_dir(workspace)
+            .map_err(|source| AppError::Workspace { path: workspace.clone(), source })?;
+    }
+    let prepared = prepare::prepare(&config, paths, &clock)?;
+    let follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
+    let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
+    let parts = DiskParts { run_log: prepared.run_log.clone(), epochs: prepared.epochs, follower };
+    let (disk, disk_thread) =
+        Disk::start(parts, answer_sender).map_err(AppError::system("start the disk thread"))?;
+    let life = prepare::life();
+    let machine = Machine::new(&config.settings, &prepared.restored, life, clock.now());
+    let executor = ExecutorOptions {
+        output_directory: paths.output_dir(),
+        recorder: std::sync::Arc::new(prepare::Recorder(prepared.run_log)),
+        environment: inherited_environment(),
+    };
+    let (updates, receiver, dropped) = Updates::channel();
+    let (orders, order_receiver) = mpsc::channel(ORDERS_MAX);
+    let parts = ReactorParts {
+        clock,
+        machine,
+        executor,
+        restored: prepared.restored,
+        disk,
+        updates,
+        receive_buffer_bytes: options.receive_buffer_bytes,
+    };
+    let reactor_thread = start_reactor(parts, order_receiver, answers)?;
+    let service = Service::new(config, paths, clock, orders, receiver, dropped, options.on_ready);
+    let result = on_this_thread(service.run())?;
+    join(reactor_thread);
+    join(disk_thread);
+    if let Some(Err(error)) = prepared.pidfile.map(crate::state::Pidfile::remove) {
+        let error = anyhow::Error::from(error);
+        tracing::warn!("{error:#}");
+    }
+    result
+}
+
+struct ReactorParts {
+    clock: Clock,
+    machine: Machine,
+    executor: ExecutorOptions,
+    restored: RestoredMap,
+    disk: Disk,
+    updates: Updates,
+    receive_buffer_bytes: Option<usize>,
+}
+
+fn start_reactor(
+    parts: ReactorParts,
+    orders: mpsc::Receiver<Order>,
+    answers: mpsc::Receiver<crate::machine::message::Input>,
+) -> Result<JoinHandle<()>, AppError> {
+    let executor = Executor::new(parts.executor).map_err(AppError::Executor)?;
+    let runtime = new_runtime()?;
+    let body = move || {
+        runtime.block_on(async move {
+            let mut executor = executor;
+            for adopted in parts.restored.values().filter_map(|one| one.adopted.as_ref()) {
+                executor.adopt(adopted);
+            }
+            let mut reactor =
+                Reactor::new(parts.clock, parts.machine, executor, parts.disk, parts.updates);
+            if let Some(bytes) = parts.receive_buffer_bytes {
+                reactor.set_receive_buffer_bytes(bytes);
+            }
+            reactor.run(orders, answers).await;
+        });
+    };
+    std::thread::Builder::new()
+        .name("reactor".into())
+        .spawn(body)
+        .map_err(AppError::system("start the reactor's thread"))
+}
+
+fn on_this_thread<T>(future: impl Future<Output = T>) -> Result<T, AppError> {
+    let runtime = new_runtime()?;
+    let local = tokio::task::LocalSet::new();
+    let result = local.block_on(&runtime, future);
+    // Whatever still talks to a client that does not listen is not waited for.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+fn new_runtime() -> Result<runtime::Runtime, AppError> {
+    runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(AppError::system("make a runtime"))
+}
+
+/// Waits for a thread that has been told to end; one that hangs in a system call is left behind.
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or("unnamed").to_owned();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiter = std::thread::Builder::new().name(format!("join-{name}")).spawn(move || {
+        // A panic would have ended the process already.
+        drop(thread.join());
+        drop(sender.send(()));
+    });
+    if waiter.is_ok() && receiver.recv_timeout(THREAD_DEADLINE).is_err() {
+        tracing::warn!("the {name} thread hangs and is left behind");
+    }
+}

@@ -1,0 +1,158 @@
+//! What a daemon does before its first thread: take the lock, read what earlier lives left, and find the jobs
+//! that still run. Runs once, on the main thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::action::{JobRecorder, OrphanRecord, ProcessStart, find_orphan};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::machine::job::{Action, Job, JobId};
+use crate::machine::message::{Adopted, RestoredMap};
+use crate::machine::settings::InstanceName;
+use crate::state::run_log::Process;
+use crate::state::{
+    BootId, Epochs, Finding, InFlight, Lock, Paths, Pidfile, RunLog, RunLogError, restore,
+};
+
+use super::AppError;
+
+/// What earlier lives left, and what makes this life the only one.
+pub(super) struct Prepared {
+    pub(super) run_log: Arc<RunLog>,
+    pub(super) epochs: Epochs,
+    pub(super) restored: RestoredMap,
+    pub(super) pidfile: Option<Pidfile>,
+    /// Held until the process ends.
+    pub(super) _lock: Lock,
+}
+
+/// Takes the locks and reads the state.
+pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<Prepared, AppError> {
+    paths.make_directories().map_err(AppError::Paths)?;
+    let lock = Lock::acquire(&paths.lock()).map_err(AppError::Lock)?;
+    let pidfile = config.application.pidfile.as_deref().map(Pidfile::create);
+    let pidfile = pidfile.transpose().map_err(AppError::Lock)?;
+    if let Err(error) = paths.remove_old_boots() {
+        tracing::warn!(%error, "cannot remove what earlier boots left in the workspace");
+    }
+    let boot = BootId::current().map_err(|error| AppError::Boot(Box::new(error)))?;
+    let (run_log, run, findings) = RunLog::open(&paths.run_log(), &boot);
+    let (mut epochs, finding) = Epochs::open(&paths.epochs(), &boot, now());
+    for finding in findings.iter().chain(&finding) {
+        say(finding);
+    }
+    let names = || config.settings.instances.iter().map(|instance| &instance.name);
+    let mut restored = restore(names(), &run, &epochs);
+    reserve_epochs(&mut epochs, &mut restored);
+    for job in run.in_flight.values() {
+        take_up(job, &mut restored, &run_log, clock);
+    }
+    Ok(Prepared { run_log: Arc::new(run_log), epochs, restored, pidfile, _lock: lock })
+}
+
+/// Reserves the first block of every instance, so that the first transition has a number.
+fn reserve_epochs(epochs: &mut Epochs, restored: &mut RestoredMap) {
+    let first: Vec<(InstanceName, u64)> = restored
+        .iter()
+        .map(|(name, one)| (name.clone(), one.epoch.saturating_add(crate::machine::EPOCH_BLOCK)))
+        .collect();
+    match epochs.reserve_many(first.iter().map(|(name, through)| (name, *through))) {
+        Ok(()) => {
+            for (name, through) in first {
+                if let Some(one) = restored.get_mut(&name) {
+                    one.epoch_reserved = through;
+                }
+            }
+        }
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            tracing::error!("{error:#}; epochs may repeat after a restart");
+        }
+    }
+}
+
+/// Finds out what has become of a job that an earlier life began.
+fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog, clock: &Clock) {
+    let process = job.process.map(|process| (process.pid, ProcessStart(process.start_ticks)));
+    let orphan = find_orphan(&OrphanRecord { job: job.job, process });
+    let instance = restored.get_mut(&job.instance);
+    match (orphan, instance) {
+        (Some(orphan), Some(instance)) => {
+            let left = job.deadline_monotonic.saturating_sub(monotonic());
+            let deadline = clock.now() + left;
+            let (job, action, pid) = (job.job, job.action, orphan.pid);
+            instance.adopted = Some(Adopted { job, action, pid, deadline });
+        }
+        (Some(orphan), None) => tracing::warn!(
+            instance = %job.instance,
+            "process {} runs {} of an instance that is no longer configured; it is left alone",
+            orphan.pid,
+            job.action,
+        ),
+        (None, instance) => {
+            if let Some(instance) = instance {
+                instance.interrupted |= job.action != Action::IsRunning;
+            }
+            recorded(run_log.ended(job.job));
+        }
+    }
+}
+
+/// Notes jobs in the run record, on the spawner threads.
+pub(super) struct Recorder(pub(super) Arc<RunLog>);
+
+impl JobRecorder for Recorder {
+    fn intent(&self, job: &Job) {
+        recorded(self.0.intent(InFlight {
+            job: job.id,
+            instance: job.settings.name.clone(),
+            action: job.action,
+            epoch: job.epoch,
+            deadline_monotonic: monotonic() + job.command.timeout,
+            timeout: job.command.timeout,
+            process: None,
+        }));
+    }
+
+    fn spawned(&self, job: &Job, pid: u32, started: ProcessStart) {
+        recorded(self.0.spawned(job.id, Process { pid, start_ticks: started.0 }));
+    }
+
+    fn not_spawned(&self, job: &Job) {
+        recorded(self.0.not_spawned(job.id));
+    }
+}
+
+/// A random number for this life of the daemon.
+pub(super) fn life() -> u32 {
+    let id = JobId { life: 0, number: 0 };
+    // The standard library seeds its hashers from the kernel's random numbers.
+    let hasher = std::collections::hash_map::RandomState::new();
+    let number = std::hash::BuildHasher::hash_one(&hasher, (id, std::process::id()));
+    u32::try_from(number & 0xffff_ffff).unwrap_or(1)
+}
+
+fn recorded(result: Result<(), RunLogError>) {
+    if let Err(error) = result {
+        let error = anyhow::Error::from(error);
+        tracing::error!("{error:#}; a restart of the daemon would know less");
+    }
+}
+
+fn say(finding: &Finding) {
+    tracing::error!("{finding}");
+}
+
+/// `CLOCK_MONOTONIC`, which all processes of this boot share.
+fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::try_from(now).unwrap_or_default()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the epochs' floor is the time of day at start-up")]
+fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
+}

@@ -1,0 +1,367 @@
+//! The service loop: signals, the control socket, systemd and the board. Runs on the main thread; decides
+//! nothing about roles, and nothing here can delay the reactor.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook_tokio::Signals;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
+use crate::clock::Clock;
+use crate::config::{self, Config, Loaded};
+use crate::control::server::{self, ServerContext};
+use crate::machine::message::{Event, Input};
+use crate::machine::settings::InstanceName;
+use crate::state::Paths;
+use crate::systemd::{Notifier, status_line};
+
+use super::AppError;
+
+/// How long the reactor may take to answer before it counts as hanging.
+const REACTOR_DEADLINE: Duration = Duration::from_secs(1);
+/// STATUS= is brought up to date at most this often.
+const STATUS_EVERY: Duration = Duration::from_millis(200);
+/// How long a configuration may take to be read: it may be on a file server that does not answer.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
+/// Asked of systemd beyond `stop-wait`, for the end of the threads and the log.
+const END_MARGIN: Duration = Duration::from_secs(10);
+
+/// All that the main thread owns.
+pub(super) struct Service {
+    config: Config,
+    paths: Paths,
+    clock: Clock,
+    orders: mpsc::Sender<Order>,
+    updates: mpsc::Receiver<Update>,
+    dropped: Arc<AtomicU64>,
+    dropped_seen: u64,
+    board: Rc<RefCell<Board>>,
+    notifier: Rc<Notifier>,
+    on_ready: Option<Box<dyn FnOnce()>>,
+    status_due: Option<Instant>,
+    status_sent: Instant,
+    ending: Option<Instant>,
+}
+
+/// What woke the service.
+enum Wake {
+    Update(Option<Update>),
+    Signal(Option<i32>),
+    Request(Option<Request>),
+    Status,
+    Watchdog,
+    TooLong,
+}
+
+impl Service {
+    pub(super) fn new(
+        config: Config,
+        paths: &Paths,
+        clock: Clock,
+        orders: mpsc::Sender<Order>,
+        updates: mpsc::Receiver<Update>,
+        dropped: Arc<AtomicU64>,
+        on_ready: Box<dyn FnOnce()>,
+    ) -> Self {
+        Self {
+            config,
+            paths: paths.clone(),
+            clock,
+            orders,
+            updates,
+            dropped,
+            dropped_seen: 0,
+            board: Rc::default(),
+            notifier: Rc::new(Notifier::from_environment()),
+            on_ready: Some(on_ready),
+            status_due: None,
+            status_sent: clock.instant(clock.now()).into(),
+            ending: None,
+        }
+    }
+
+    /// Runs until the daemon has ended.
+    pub(super) async fn run(mut self) -> Result<(), AppError> {
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+            .map_err(AppError::system("install the signal handlers"))?;
+        let (requests, mut receiver) = mpsc::channel(REQUESTS_MAX);
+        self.listen(requests)?;
+        if let Some(logging) = &self.config.logging {
+            tracing::warn!("{logging}");
+        }
+        let mut watchdog = self.notifier.watchdog_interval().map(|every| {
+            tokio::time::interval(every / 2)
+        });
+        let result = loop {
+            let wake = tokio::select! {
+                update = self.updates.recv() => Wake::Update(update),
+                signal = signals.next() => Wake::Signal(signal),
+                request = receiver.recv() => Wake::Request(request),
+                () = at(self.status_due) => Wake::Status,
+                () = at(self.ending) => Wake::TooLong,
+                () = tick(&mut watchdog) => Wake::Watchdog,
+            };
+            match wake {
+                Wake::Update(None) => break Err(AppError::ReactorEnded),
+                Wake::Update(Some(Update::Finished)) => break Ok(()),
+                Wake::Update(Some(update)) => self.update(update).await,
+                Wake::Signal(signal) => {
+                    if self.signal(signal.unwrap_or(SIGTERM)).await {
+                        break Ok(());
+                    }
+                }
+                Wake::Request(request) => self.request(request).await,
+                Wake::Status => self.send_status(),
+                Wake::Watchdog => self.watchdog(),
+                Wake::TooLong => {
+                    tracing::warn!("stop-wait is over: what runs is left running");
+                    break Ok(());
+                }
+            }
+        };
+        // The next daemon makes its own; a stale one would only be refused connections.
+        drop(std::fs::remove_file(self.paths.control_socket()));
+        tracing::info!("ended");
+        result
+    }
+
+    fn listen(&self, requests: mpsc::Sender<Request>) -> Result<(), AppError> {
+        let path = self.paths.control_socket();
+        let group = self.config.application.control_group.as_deref();
+        let listener = server::bind(&path, group)
+            .map_err(|source| AppError::Control { path, source })?;
+        let context = ServerContext {
+            board: self.board.clone(),
+            orders: self.orders.clone(),
+            requests,
+            clock: self.clock,
+            config_file: self.config.file.clone(),
+        };
+        tokio::task::spawn_local(server::serve(listener, Rc::new(context)));
+        Ok(())
+    }
+
+    async fn update(&mut self, update: Update) {
+        let synchronized = matches!(
+            &update,
+            Update::Event(event, _) if matches!(**event, Event::Synchronized { .. })
+        );
+        self.board.borrow_mut().take(update);
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped != self.dropped_seen {
+            self.dropped_seen = dropped;
+            self.fetch().await;
+        }
+        if synchronized && let Some(on_ready) = self.on_ready.take() {
+            self.notifier.ready();
+            on_ready();
+            tracing::info!(
+                "ready: {} instances from {}",
+                self.config.settings.instances.len(),
+                self.config.file.display()
+            );
+        }
+        if self.status_due.is_none() {
+            self.status_due = Some(self.status_sent + STATUS_EVERY);
+        }
+    }
+
+    /// Reads everything anew, after updates were dropped.
+    async fn fetch(&mut self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.orders.try_send(Order::Fetch(sender)).is_err() {
+            return;
+        }
+        if let Ok(Ok(whole)) = timeout(REACTOR_DEADLINE, receiver).await {
+            self.board.borrow_mut().replace(whole);
+        }
+    }
+
+    /// Returns whether the daemon is to end at once.
+    async fn signal(&mut self, signal: i32) -> bool {
+        match signal {
+            SIGHUP => drop(self.reload().await),
+            SIGUSR1 => self.log_state(),
+            _ if self.ending.is_some() => {
+                tracing::warn!("told to end for the second time: what runs is left running");
+                return true;
+            }
+            _ => self.shut_down().await,
+        }
+        false
+    }
+
+    async fn request(&mut self, request: Option<Request>) {
+        match request {
+            None => {}
+            Some(Request::Reload(answer)) => {
+                let result = self.reload().await;
+                drop(answer.send(result));
+            }
+            Some(Request::Shutdown(answer)) => {
+                self.shut_down().await;
+                drop(answer.send(()));
+            }
+            Some(Request::Audit(name, answer)) => drop(answer.send(self.audit(name).await)),
+        }
+    }
+
+    async fn audit(&mut self, name: Option<InstanceName>) -> Result<(), String> {
+        if let Some(name) = &name
+            && self.board.borrow().instance(name.as_str()).is_none()
+        {
+            return Err(format!("there is no instance {name}"));
+        }
+        self.order(Input::Audit(name)).await
+    }
+
+    async fn order(&self, input: Input) -> Result<(), String> {
+        match timeout(REACTOR_DEADLINE, self.orders.send(Order::Input(input))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err("the reactor does not answer".into()),
+        }
+    }
+
+    async fn shut_down(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        let stop_wait = self.config.application.stop_wait;
+        tracing::info!("ending: no new action begins; running ones are waited for");
+        self.notifier.stopping();
+        self.notifier.extend_timeout(stop_wait + END_MARGIN);
+        let now = Instant::from_std(self.clock.instant(self.clock.now()));
+        self.ending = Some(now + stop_wait);
+        if let Err(error) = self.order(Input::Shutdown).await {
+            tracing::error!("cannot end in order: {error}");
+            self.ending = Some(now);
+        }
+    }
+
+    /// Reads the file again. A faulty one is reported and changes nothing.
+    async fn reload(&mut self) -> Result<String, String> {
+        self.notifier.reloading();
+        let result = self.read_again().await;
+        let result = match result {
+            Ok(loaded) => self.adopt(loaded).await,
+            Err(error) => Err(error),
+        };
+        match &result {
+            Ok(said) => tracing::info!("{said}"),
+            Err(error) => tracing::error!("the running configuration stays: {error}"),
+        }
+        self.notifier.ready();
+        result
+    }
+
+    async fn read_again(&self) -> Result<Loaded, String> {
+        let (sender, receiver) = oneshot::channel();
+        let file = self.config.file.clone();
+        let load = move || drop(sender.send(config::load(&file)));
+        std::thread::Builder::new()
+            .name("reload".into())
+            .spawn(load)
+            .map_err(|error| format!("cannot start a thread to read the configuration: {error}"))?;
+        match timeout(RELOAD_DEADLINE, receiver).await {
+            Ok(Ok(Ok(loaded))) => Ok(loaded),
+            Ok(Ok(Err(error))) => Err(error.to_string()),
+            Ok(Err(_)) | Err(_) => Err("the configuration file could not be read in time".into()),
+        }
+    }
+
+    async fn adopt(&mut self, loaded: Loaded) -> Result<String, String> {
+        if !loaded.warnings.is_empty() {
+            tracing::warn!("{}", loaded.warnings);
+        }
+        let fixed = fixed_changes(&self.config, &loaded.config);
+        self.order(Input::Reload(loaded.config.settings.clone())).await?;
+        let count = loaded.config.settings.instances.len();
+        self.config = loaded.config;
+        let mut said = format!("reloaded {}: {count} instances", self.config.file.display());
+        if !fixed.is_empty() {
+            let keys = fixed.join(", ");
+            said.push_str("; a restart is needed for the change of ");
+            said.push_str(&keys);
+        }
+        Ok(said)
+    }
+
+    fn log_state(&self) {
+        for view in self.board.borrow().instances() {
+            tracing::info!(
+                instance = %view.name,
+                role = view.role.as_str(),
+                epoch = view.epoch,
+                "state: {} because {}; the service is {}; next: {}",
+                view.role,
+                view.cause,
+                view.knowledge,
+                view.next,
+            );
+        }
+    }
+
+    fn send_status(&mut self) {
+        self.status_due = None;
+        self.status_sent = Instant::from_std(self.clock.instant(self.clock.now()));
+        if !self.notifier.listens() {
+            return;
+        }
+        let board = self.board.borrow();
+        if let Some(kernel) = board.kernel() {
+            let views = board.instances().map(Arc::as_ref);
+            self.notifier.status(&status_line(views, kernel, self.clock.now()));
+        }
+    }
+
+    /// Says to systemd that the daemon is alive, if the reactor says so itself.
+    fn watchdog(&mut self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.orders.try_send(Order::Ping(sender)).is_err() {
+            return;
+        }
+        let notifier = self.notifier.clone();
+        tokio::task::spawn_local(async move {
+            if let Ok(Ok(_)) = timeout(REACTOR_DEADLINE, receiver).await {
+                notifier.watchdog();
+            }
+        });
+        self.send_status();
+    }
+}
+
+/// The keys that only a restart can change, and that have changed.
+fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (old, new) = (&old.application, &new.application);
+    let changes = [
+        ("daemon", old.daemon != new.daemon),
+        ("workspace", old.workspace != new.workspace),
+        ("pidfile", old.pidfile != new.pidfile),
+        ("runtime-dir", old.runtime_dir != new.runtime_dir),
+        ("state-dir", old.state_dir != new.state_dir),
+        ("control-group", old.control_group != new.control_group),
+        ("log-level", old.log_level != new.log_level),
+    ];
+    changes.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
