@@ -1,0 +1,153 @@
+//! An action as it is written: a string, a list, or a mapping around either. Pure.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::application::resolve;
+use super::fault::Offset;
+use super::section::{Notes, Section};
+use super::tree::{Node, Value, quoted};
+use super::value::{duration, text};
+use crate::machine::job::Action;
+use crate::machine::settings::{ActionSettings, Command};
+
+/// The keys of the long form. What else an action can be than a command stands here in place of `run`.
+const KEYS: [&str; 3] = ["run", "timeout", "kill-after"];
+
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+const IS_RUNNING_TIMEOUT: Duration = Duration::from_secs(10);
+const KILL_AFTER: Duration = Duration::from_secs(10);
+
+/// The shortest timeout: no process can even begin in less.
+const TIMEOUT_LEAST: Duration = Duration::from_millis(1);
+
+pub(super) const EXPECTED: &str =
+    "a path, a shell command, or a list of a program and its arguments";
+
+/// What makes a string more than one plain path: what a shell splits at, replaces or interprets.
+const SHELL_CHARACTERS: &str = "|&;<>()$`\\\"'*?[]#~={}!^%";
+
+/// Where relative paths lead.
+pub(super) struct Places<'a> {
+    /// The directory relative paths are relative to.
+    pub(super) base: &'a Path,
+    /// The directory the actions run in.
+    pub(super) workspace: Option<&'a Path>,
+}
+
+/// A file that an action runs, and where the action stands.
+pub(super) struct Script {
+    pub(super) at: Offset,
+    pub(super) action: Action,
+    pub(super) path: PathBuf,
+}
+
+/// Reads one action.
+pub(super) fn read(
+    node: &Node<'_>,
+    action: Action,
+    owner: &str,
+    places: &Places<'_>,
+    notes: &mut Notes<'_>,
+) -> Option<Arc<ActionSettings>> {
+    let mut settings = ActionSettings {
+        run: Command::Shell(String::new()),
+        timeout: match action {
+            Action::Start | Action::Stop => START_TIMEOUT,
+            Action::IsRunning => IS_RUNNING_TIMEOUT,
+        },
+        kill_after: KILL_AFTER,
+        working_directory: places.workspace.map(Path::to_path_buf),
+    };
+    let run = if let Value::Mapping(_) = node.value {
+        let name = format!("{owner}.{action}");
+        let section = Section::open(node, node.at, name, &KEYS, notes)?;
+        let timeout = section.read("timeout", notes, |node| duration(node, TIMEOUT_LEAST));
+        settings.timeout = timeout.unwrap_or(settings.timeout);
+        let kill_after = section.read("kill-after", notes, |node| duration(node, Duration::ZERO));
+        settings.kill_after = kill_after.unwrap_or(settings.kill_after);
+        section.required("run", EXPECTED, notes)?
+    } else {
+        node
+    };
+    settings.run = command(run, action, places.base, notes)?;
+    if let Some(path) = file_of(&settings.run) {
+        let (at, path) = (run.at, path.to_path_buf());
+        notes.scripts.push(Script { at, action, path });
+    }
+    Some(Arc::new(settings))
+}
+
+/// The file that a command names by its path; a word without `/` is looked for in `PATH` when it is run.
+fn file_of(command: &Command) -> Option<&Path> {
+    match command {
+        Command::File(path) => Some(path),
+        Command::Argv(words) => words
+            .first()
+            .map(Path::new)
+            .filter(|path| path.is_absolute()),
+        Command::Shell(_) => None,
+    }
+}
+
+fn command(node: &Node<'_>, action: Action, base: &Path, notes: &mut Notes<'_>) -> Option<Command> {
+    if let Value::List(items) = &node.value {
+        return argv(items, node.at, action, base, notes);
+    }
+    let line = text(node, EXPECTED)
+        .map_err(|message| notes.faults.add(node.at, format!("{action}: {message}")))
+        .ok()?;
+    Some(if is_plain_path(&line) {
+        Command::File(resolve(base, &line))
+    } else {
+        Command::Shell(line)
+    })
+}
+
+fn argv(
+    items: &[Node<'_>],
+    at: Offset,
+    action: Action,
+    base: &Path,
+    notes: &mut Notes<'_>,
+) -> Option<Command> {
+    let mut words = Vec::with_capacity(items.len());
+    for item in items {
+        let word = if words.is_empty() {
+            text(item, "the program")
+        } else {
+            super::value::any_text(item, "an argument")
+        };
+        match word {
+            Ok(word) => words.push(word),
+            Err(message) => notes.faults.add(item.at, format!("{action}: {message}")),
+        }
+    }
+    let Some(program) = words.first_mut() else {
+        if items.is_empty() {
+            let message =
+                format!("{action}: found an empty list, expected a program and its arguments");
+            notes.faults.add(at, message);
+        }
+        return None;
+    };
+    if program.contains('/') {
+        match resolve(base, program).into_os_string().into_string() {
+            Ok(path) => *program = path,
+            Err(path) => {
+                let path = quoted(&path.to_string_lossy());
+                let message =
+                    format!("{action}: the path {path} is not UTF-8, expected one that is");
+                notes.faults.add(at, message);
+            }
+        }
+    }
+    Some(Command::Argv(words))
+}
+
+/// Whether a string is one plain path, which is executed without a shell.
+pub(super) fn is_plain_path(line: &str) -> bool {
+    let special = |c: char| c.is_whitespace() || c.is_control() || SHELL_CHARACTERS.contains(c);
+    line.contains('/') && !line.contains(special)
+}

@@ -1,0 +1,205 @@
+//! The `application:` and `logging:` sections: what concerns the daemon as a process. Pure.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::section::{Notes, Section};
+use super::tree::{Node, Value, quoted};
+use super::value::{boolean, choice, count, duration, text};
+
+const KEYS: [&str; 9] = [
+    "daemon",
+    "workspace",
+    "pidfile",
+    "runtime-dir",
+    "state-dir",
+    "stop-wait",
+    "starts-at-once",
+    "control-group",
+    "log-level",
+];
+
+pub(super) const STARTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(16).unwrap();
+const STOP_WAIT: Duration = Duration::from_mins(1);
+
+/// The daemon as a process. All paths are absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// Whether `start` detaches (default: it does not).
+    pub daemon: Daemon,
+    /// The directory that the daemon and its actions run in, and that relative paths are relative to;
+    /// `None`: relative paths are relative to the directory of the file.
+    pub workspace: Option<PathBuf>,
+    /// Where the detached daemon writes its process id.
+    pub pidfile: Option<PathBuf>,
+    /// Where the control socket and what belongs to this boot stand, if the file says so.
+    pub runtime_dir: Option<PathBuf>,
+    /// Where the epochs stand, if the file says so.
+    pub state_dir: Option<PathBuf>,
+    /// How long the ending daemon waits for a running action (default 60 s; 0: not at all).
+    pub stop_wait: Duration,
+    /// The group, by name or number, whose members may use the control socket; `None`: only its owner.
+    pub control_group: Option<String>,
+    /// How much is logged, where the command line and `RUST_LOG` do not say otherwise.
+    pub log_level: Option<LogLevel>,
+}
+
+impl Default for Application {
+    fn default() -> Self {
+        Self {
+            daemon: Daemon::Foreground,
+            workspace: None,
+            pidfile: None,
+            runtime_dir: None,
+            state_dir: None,
+            stop_wait: STOP_WAIT,
+            control_group: None,
+            log_level: None,
+        }
+    }
+}
+
+/// What `start` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Daemon {
+    /// `daemon: true`: it detaches and returns when the daemon is ready.
+    Detached,
+    /// `daemon: false`: it is the daemon.
+    Foreground,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what failed.
+    Error,
+    /// And what is about to.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And why.
+    Debug,
+    /// And everything on the way.
+    Trace,
+}
+
+/// The levels as they are written; Python's own names too, upper or lower case.
+const LEVELS: [(&str, LogLevel); 7] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+    ("warning", LogLevel::Warn),
+    ("critical", LogLevel::Error),
+];
+
+impl LogLevel {
+    /// The level as it is written in the file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// A `logging:` section, which is accepted whatever it holds and not yet followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnhonouredLogging {
+    /// A mapping for Python's `logging.config.dictConfig`.
+    Mapping {
+        /// How many keys it has.
+        keys: usize,
+    },
+    /// The path of a logging.conf, as it is written.
+    File(String),
+    /// Something else, described.
+    Other(String),
+}
+
+impl UnhonouredLogging {
+    pub(super) fn read(node: &Node<'_>) -> Option<Self> {
+        match &node.value {
+            Value::Null => None,
+            Value::Mapping(entries) => Some(Self::Mapping {
+                keys: entries.len(),
+            }),
+            Value::Text(path) => Some(Self::File(path.clone().into_owned())),
+            other @ (Value::Bool(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Tagged(_)) => Some(Self::Other(other.describe())),
+        }
+    }
+}
+
+/// One line for the log.
+impl fmt::Display for UnhonouredLogging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the logging section (")?;
+        match self {
+            Self::Mapping { keys: 1 } => f.write_str("a mapping with 1 key")?,
+            Self::Mapping { keys } => write!(f, "a mapping with {keys} keys")?,
+            Self::File(path) => write!(f, "the file {}", quoted(path))?,
+            Self::Other(found) => f.write_str(found)?,
+        }
+        f.write_str(") is accepted but not yet honoured")
+    }
+}
+
+/// Reads `application:`. `home` is the directory of the file.
+pub(super) fn read(
+    node: &Node<'_>,
+    home: &Path,
+    notes: &mut Notes<'_>,
+) -> (Application, NonZeroU32) {
+    let Some(section) = Section::open(node, node.at, "application", &KEYS, notes) else {
+        return (Application::default(), STARTS_AT_ONCE);
+    };
+    let daemon = section.read("daemon", notes, boolean).unwrap_or(false);
+    let workspace = section.read("workspace", notes, |node| path(node, home));
+    let base = workspace.as_deref().unwrap_or(home);
+    let application = Application {
+        daemon: if daemon {
+            Daemon::Detached
+        } else {
+            Daemon::Foreground
+        },
+        pidfile: section.read("pidfile", notes, |node| path(node, base)),
+        runtime_dir: section.read("runtime-dir", notes, |node| path(node, base)),
+        state_dir: section.read("state-dir", notes, |node| path(node, base)),
+        stop_wait: section
+            .read("stop-wait", notes, |node| duration(node, Duration::ZERO))
+            .unwrap_or(STOP_WAIT),
+        control_group: section.read("control-group", notes, |node| {
+            Ok(text(node, "the name or number of a group")?.trim().into())
+        }),
+        log_level: section.read("log-level", notes, |node| choice(node, &LEVELS)),
+        workspace,
+    };
+    let starts_at_once = section.read("starts-at-once", notes, count);
+    (application, starts_at_once.unwrap_or(STARTS_AT_ONCE))
+}
+
+fn path(node: &Node<'_>, base: &Path) -> Result<PathBuf, String> {
+    let text = text(node, "a path")?;
+    if text.starts_with('~') {
+        let found = quoted(&text);
+        return Err(format!(
+            "found {found}, but ~ is not replaced here, expected the whole path"
+        ));
+    }
+    Ok(resolve(base, &text))
+}
+
+/// The path from `base`, without the `.` components that only cost reading.
+pub(super) fn resolve(base: &Path, path: &str) -> PathBuf {
+    base.join(path).components().collect()
+}

@@ -1,0 +1,248 @@
+//! What a person writes: one YAML file, read, checked, and turned into settings without a gap, or refused with
+//! every fault at its line and column.
+//!
+//! The way of a file: [`read`](self::read) takes at most 16 MiB of text, [`tree`](self::tree) makes values with
+//! places of it, [`application`](self::application) and [`instance`](self::instance) check them and fill in the
+//! defaults, [`scripts`](self::scripts) warns of what the file names and the disk lacks. [`effective`] goes the
+//! way back. [`load`] reads the disk and may wait for it, so the reactor's thread never calls it; all else is
+//! pure.
+
+mod action;
+mod application;
+mod effective;
+mod fault;
+mod instance;
+mod read;
+mod scripts;
+mod section;
+mod tree;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use self::application::{Application, Daemon, LogLevel, UnhonouredLogging};
+pub use self::effective::effective;
+pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
+pub use self::instance::Pace;
+pub use self::read::FILE_SIZE_MAX;
+
+use self::action::Places;
+use self::fault::{Findings, Lines, Offset};
+use self::instance::{FORCE_TEST_CYCLE, Instance, SLEEP};
+use self::section::{Notes, Section, named};
+use self::tree::{Node, Value, quoted};
+use crate::machine::settings::{InstanceName, Settings};
+
+const KEYS: [&str; 4] = ["application", "keepstart", "instances", "logging"];
+
+/// The name of the instance in the `keepstart:` section.
+pub const DEFAULT_INSTANCE: &str = "default";
+
+/// Top-level keys that begin so are the person's own: a place for anchors.
+const OWN_KEYS: &str = "x-";
+
+/// A checked file, with every default filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file. Absolute when it was loaded; symbolic links are not followed.
+    pub file: PathBuf,
+    /// The daemon as a process.
+    pub application: Application,
+    /// A `logging:` section, if there is one.
+    pub logging: Option<UnhonouredLogging>,
+    /// What the machine needs.
+    pub settings: Settings,
+    /// How often each instance is looked at, as the file says it; the same names as in `settings`.
+    pub paces: BTreeMap<InstanceName, Pace>,
+}
+
+/// A file that can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What is odd in it.
+    pub warnings: Faults,
+}
+
+/// Reads and checks a file, and looks whether the scripts it names are there. Reads the disk.
+///
+/// Relative paths in the file are relative to its `workspace`, and without one (as a relative workspace itself)
+/// to the directory the file is in, as `path` names it: so every command, started anywhere, means the same.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let refuse = |message| LoadError(Faults::of_file(path, message));
+    let absolute = std::path::absolute(path).map_err(|error| {
+        refuse(format!(
+            "the directory that it is relative to is unknown: {error}"
+        ))
+    })?;
+    if absolute.to_str().is_none() {
+        return Err(refuse("its path is not UTF-8, expected one that is".into()));
+    }
+    let bytes = read::bounded(path).map_err(|error| refuse(error.to_string()))?;
+    let text = read::text(&bytes, path)?;
+    let mut checked = Checked::new(text, path, absolute)?;
+    scripts::warn(&checked.notes.scripts, &mut checked.notes.warnings);
+    Ok(checked.finish(path))
+}
+
+/// Checks a text as if `file_name` held it. Never touches the disk; relative paths are resolved against the
+/// directory of `file_name`, which should be absolute.
+///
+/// # Errors
+///
+/// Everything that is wrong with the text.
+pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
+    let checked = Checked::new(text, file_name, file_name.to_path_buf())?;
+    Ok(checked.finish(file_name))
+}
+
+/// A faultless file, and what the warnings need.
+struct Checked<'t> {
+    config: Config,
+    notes: Notes<'t>,
+}
+
+impl<'t> Checked<'t> {
+    fn new(text: &'t str, shown: &Path, file: PathBuf) -> Result<Self, LoadError> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut notes = Notes {
+            lines: Lines::new(text),
+            faults: Findings::default(),
+            scripts: Vec::new(),
+            warnings: Findings::default(),
+        };
+        let config = match tree::parse(text) {
+            Ok(root) => check(&root, file, &mut notes),
+            Err(malformed) => {
+                notes.faults.add(malformed.at, malformed.message);
+                None
+            }
+        };
+        match config {
+            Some(config) if notes.faults.is_empty() => Ok(Self { config, notes }),
+            Some(_) | None => Err(LoadError(notes.faults.finish(&notes.lines, shown))),
+        }
+    }
+
+    fn finish(self, shown: &Path) -> Loaded {
+        Loaded {
+            config: self.config,
+            warnings: self.notes.warnings.finish(&self.notes.lines, shown),
+        }
+    }
+}
+
+/// Checks the whole tree. What it returns is only good if `notes` holds no fault; `None` comes with one.
+fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config> {
+    if let Value::Null = root.value {
+        let message = "a file without a document, expected a mapping with keepstart or instances";
+        notes.faults.add(root.at, message.into());
+        return None;
+    }
+    let known = known_keys(root);
+    let top = Section::open(root, 0, "the file", &known, notes)?;
+    let home = file.parent().unwrap_or(Path::new("")).to_path_buf();
+    let (application, starts_at_once) = match top.get("application") {
+        Some(node) => application::read(node, &home, notes),
+        None => (Application::default(), application::STARTS_AT_ONCE),
+    };
+    let workspace = application.workspace.as_deref();
+    let places = Places {
+        base: workspace.unwrap_or(&home),
+        workspace,
+    };
+    let mut instances = instances(&top, &places, notes)?;
+    scripts::warn_twins(&instances, &mut notes.warnings);
+    instances.sort_by(|a, b| a.settings.name.cmp(&b.settings.name));
+    let audits = instances
+        .iter()
+        .map(|instance| instance.settings.audit_every);
+    let sleeps = instances.iter().map(|instance| instance.pace.sleep);
+    let settings = Settings {
+        starts_at_once,
+        poll_every: sleeps.min().unwrap_or(SLEEP),
+        audit_every: audits.min().unwrap_or(SLEEP * FORCE_TEST_CYCLE.get()),
+        instances: instances.iter().map(|i| Arc::clone(&i.settings)).collect(),
+    };
+    let pace_of = instances.iter().map(|i| (i.settings.name.clone(), i.pace));
+    Some(Config {
+        paces: pace_of.collect(),
+        logging: top.get("logging").and_then(UnhonouredLogging::read),
+        file,
+        application,
+        settings,
+    })
+}
+
+fn known_keys<'a>(root: &'a Node<'_>) -> Vec<&'a str> {
+    let mut known = KEYS.to_vec();
+    if let Value::Mapping(entries) = &root.value {
+        let keys = entries.iter().map(|entry| &*entry.key);
+        known.extend(keys.filter(|key| key.starts_with(OWN_KEYS)));
+    }
+    known
+}
+
+/// Reads the `keepstart:` section and the entries of `instances:`, of which at least one must be there.
+fn instances(
+    top: &Section<'_, '_>,
+    places: &Places<'_>,
+    notes: &mut Notes<'_>,
+) -> Option<Vec<Instance>> {
+    let mut found = Vec::new();
+    let single = top.get("keepstart").zip(top.key_at("keepstart"));
+    if let Some((node, at)) = single {
+        let name = InstanceName::new(DEFAULT_INSTANCE).ok()?;
+        found.extend(instance::read(name, "keepstart", at, node, places, notes));
+    } else if top.key_at("instances").is_none() {
+        let message = "no instance, expected a section keepstart (one VIP) or instances (name: {vip: …, start: …, stop: …})";
+        let at = top.key_at("keepstart").unwrap_or(top.at);
+        notes.faults.add(at, message.into());
+        return None;
+    }
+    // With nothing under it, `instances:` is as empty as `instances: {}`.
+    if let Some(node) = top.get("instances") {
+        for entry in named(node, "instances", notes)? {
+            let taken = single.filter(|_| entry.key == DEFAULT_INSTANCE);
+            found.extend(one(entry, taken.map(|(_, at)| at), places, notes));
+        }
+    }
+    Some(found)
+}
+
+/// Reads one entry of `instances:`; `taken` is where its name was given away already.
+fn one(
+    entry: &tree::Entry<'_>,
+    taken: Option<Offset>,
+    places: &Places<'_>,
+    notes: &mut Notes<'_>,
+) -> Option<Instance> {
+    if let Some(first) = taken {
+        let line = notes.lines.position(first).line;
+        let message = format!(
+            "the name \"{DEFAULT_INSTANCE}\" belongs to the section keepstart in line {line}, expected another name"
+        );
+        notes.faults.add(entry.at, message);
+    }
+    let section_name = format!("instances.{}", entry.key);
+    match InstanceName::new(&entry.key) {
+        Ok(name) => instance::read(name, &section_name, entry.at, &entry.value, places, notes),
+        Err(error) => {
+            let found = quoted(&entry.key);
+            notes
+                .faults
+                .add(entry.at, format!("instances: found {found}; {error}"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
