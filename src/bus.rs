@@ -77,7 +77,14 @@ impl Updates {
     pub fn channel() -> (Self, mpsc::Receiver<Update>, Arc<AtomicU64>) {
         let (sender, receiver) = mpsc::channel(UPDATES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        (Self { sender, dropped: dropped.clone() }, receiver, dropped)
+        (
+            Self {
+                sender,
+                dropped: dropped.clone(),
+            },
+            receiver,
+            dropped,
+        )
     }
 
     /// Tells the service thread, or counts that it could not be told. Never waits.
@@ -130,7 +137,9 @@ impl Board {
                 Notice::Instance(view)
             }
             Update::Gone(id) => {
-                let Some(name) = self.names.remove(&id) else { return };
+                let Some(name) = self.names.remove(&id) else {
+                    return;
+                };
                 // A new instance of the same name may have come before the old one's end was told.
                 if self.instances.get(&name).is_some_and(|view| view.id == id) {
                     self.instances.remove(&name);

@@ -13,13 +13,21 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that begins now.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that all others ask"
+    )]
     pub fn begin() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     /// The time now.
-    #[expect(clippy::disallowed_methods, reason = "this is the clock that all others ask")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that all others ask"
+    )]
     pub fn now(&self) -> Time {
         Time::from_start(Instant::now().saturating_duration_since(self.start))
     }
@@ -28,6 +36,8 @@ impl Clock {
     pub fn instant(&self, time: Time) -> Instant {
         // Instants reach centuries ahead; a deadline beyond that is never waited for in full.
         let far = Duration::from_secs(10 * 365 * 24 * 3600);
-        self.start.checked_add(time.since_start()).unwrap_or(self.start + far)
+        self.start
+            .checked_add(time.since_start())
+            .unwrap_or(self.start + far)
     }
 }

@@ -45,7 +45,6 @@ pub struct Disk {
 }
 
 /// What the disk thread works with.
-#[derive(Debug)]
 pub struct DiskParts {
     /// The run record, shared with the spawner threads.
     pub run_log: Arc<RunLog>,
@@ -128,7 +127,9 @@ impl DiskThread {
         let mut reservations = Vec::new();
         let ended = loop {
             match self.tasks.try_recv() {
-                Ok(Task::ReserveEpochs(id, name, through)) => reservations.push((id, name, through)),
+                Ok(Task::ReserveEpochs(id, name, through)) => {
+                    reservations.push((id, name, through));
+                }
                 Ok(Task::Knowledge(name, Some(knowledge))) => {
                     report(self.parts.run_log.knowledge(name, knowledge));
                 }

@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -24,7 +23,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Task};
 use crate::machine::kernel::{KernelDump, KernelEvent};
 use crate::machine::message::{Event, Input, Output};
-use crate::machine::{Machine, Time};
+use crate::machine::Machine;
 use crate::report;
 use crate::source::netlink::{self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched};
 
@@ -304,9 +303,3 @@ fn sentence(error: &NetlinkError) -> String {
     }
     text
 }
-
-/// How long a reactor that is told to end may take for it.
-pub const END_DEADLINE: Duration = Duration::from_secs(2);
-
-/// The time of a clock that has just begun.
-pub const BEGIN: Time = Time::ZERO;

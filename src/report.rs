@@ -1,113 +1,293 @@
 //! How an event of the machine is said in the log: the one place that chooses its level, words and fields.
 //! Called on the reactor's thread; the log's queue never makes it wait.
 
-use tracing::{debug, error, info, warn};
+use std::time::Duration;
+
+use tracing::Level;
 
 use crate::machine::Time;
-use crate::machine::job::{Action, Outcome};
+use crate::machine::job::{Action, JobId, Outcome, Role};
 use crate::machine::message::Event;
+use crate::machine::settings::InstanceName;
 
 /// Logs one event.
 pub fn log(event: &Event, now: Time) {
+    line_of(event, now).write();
+}
+
+/// A line of the log before it is written.
+struct Line<'a> {
+    level: Level,
+    text: String,
+    instance: Option<&'a InstanceName>,
+    role: Option<Role>,
+    action: Option<Action>,
+    job: Option<JobId>,
+    epoch: Option<u64>,
+}
+
+impl<'a> Line<'a> {
+    fn new(level: Level, text: String) -> Self {
+        Self {
+            level,
+            text,
+            instance: None,
+            role: None,
+            action: None,
+            job: None,
+            epoch: None,
+        }
+    }
+
+    fn of(level: Level, instance: &'a InstanceName, text: String) -> Self {
+        Self {
+            instance: Some(instance),
+            ..Self::new(level, text)
+        }
+    }
+
+    fn write(self) {
+        let instance = self.instance.map(InstanceName::as_str);
+        let role = self.role.map(Role::as_str);
+        let action = self.action.map(Action::as_str);
+        let job = self.job.map(|job| job.to_string());
+        let job = job.as_deref();
+        let epoch = self.epoch;
+        // The transition that all of this is a consequence of.
+        let transition = instance
+            .zip(epoch)
+            .map(|(name, epoch)| format!("{name}/{epoch}"));
+        let transition = transition.as_deref();
+        let text = self.text;
+        match self.level {
+            Level::ERROR => {
+                tracing::error!(instance, role, action, job, epoch, transition, "{text}")
+            }
+            Level::WARN => tracing::warn!(instance, role, action, job, epoch, transition, "{text}"),
+            Level::INFO => tracing::info!(instance, role, action, job, epoch, transition, "{text}"),
+            _ => tracing::debug!(instance, role, action, job, epoch, transition, "{text}"),
+        }
+    }
+}
+
+fn line_of(event: &Event, now: Time) -> Line<'_> {
     match event {
-        Event::Transition { instance, from, to, epoch, cause, seen, decided } => info!(
-            instance = %instance,
-            role = to.as_str(),
+        Event::Transition {
+            instance,
+            to,
             epoch,
-            transition = %format_args!("{instance}/{epoch}"),
-            "{from} -> {to}: {cause} (seen {:.1} ms before)",
-            millis(decided.since(*seen)),
-        ),
-        Event::Held { instance, to, until } => debug!(
-            instance = %instance,
-            "{to} is held back for {:.0} ms, until the role is stable",
-            millis(until.since(now)),
-        ),
-        Event::Superseded { instance, to, total } => info!(
-            instance = %instance,
-            "{to} was overtaken and is not acted on ({total} so far)",
-        ),
-        Event::JobStarted { .. } | Event::JobSignalled { .. } | Event::JobEnded { .. } => job(event),
-        Event::RetryScheduled { instance, at, failures } => warn!(
-            instance = %instance,
-            "the next attempt is made in {:.1} s ({failures} failed in a row)",
-            at.since(now).as_secs_f64(),
-        ),
-        Event::Adopted { instance, job, action, pid } => warn!(
-            instance = %instance,
-            action = action.as_str(),
-            job = %job,
-            "{action} of the daemon's earlier life still runs as process {pid} and is waited for",
-        ),
-        Event::Alive { .. } => alive(event),
-        Event::EpochsExhausted { instance, epoch } => error!(
-            instance = %instance,
+            ..
+        } => Line {
+            role: Some(*to),
+            epoch: Some(*epoch),
+            ..Line::of(Level::INFO, instance, transition(event))
+        },
+        Event::Held {
+            instance,
+            to,
+            until,
+        } => {
+            let left = millis(until.since(now));
+            let text = format!("{to} is held back for {left:.0} ms, until the role is stable");
+            Line::of(Level::DEBUG, instance, text)
+        }
+        Event::Superseded {
+            instance,
+            to,
+            total,
+        } => {
+            let text = format!("{to} was overtaken and is not acted on ({total} so far)");
+            Line::of(Level::INFO, instance, text)
+        }
+        Event::JobStarted {
+            instance,
+            job,
+            action,
+            command,
             epoch,
-            "epoch {epoch} is not on disk yet; after a power cut it may come again",
-        ),
-        Event::Overrun { .. }
-        | Event::Subscribed
+            role,
+            reason,
+            at: _,
+        } => Line {
+            role: Some(*role),
+            action: Some(*action),
+            job: Some(*job),
+            epoch: Some(*epoch),
+            ..Line::of(
+                usual_level(*action),
+                instance,
+                format!("{action} {command}: {reason}"),
+            )
+        },
+        Event::JobSignalled {
+            instance,
+            job,
+            action,
+            signal,
+            because,
+        } => Line {
+            action: Some(*action),
+            job: Some(*job),
+            ..Line::of(
+                Level::WARN,
+                instance,
+                format!("{action} is sent {}: {because}", signal.as_str()),
+            )
+        },
+        Event::JobEnded {
+            instance,
+            job,
+            action,
+            epoch,
+            role,
+            outcome,
+            ..
+        } => Line {
+            role: Some(*role),
+            action: Some(*action),
+            job: Some(*job),
+            epoch: Some(*epoch),
+            ..Line::of(level_of(*action, outcome), instance, job_ended(event))
+        },
+        Event::RetryScheduled {
+            instance,
+            at,
+            failures,
+        } => {
+            let left = at.since(now).as_secs_f64();
+            let text = format!("the next attempt is in {left:.1} s ({failures} failed in a row)");
+            Line::of(Level::WARN, instance, text)
+        }
+        Event::Adopted {
+            instance,
+            job,
+            action,
+            pid,
+        } => Line {
+            action: Some(*action),
+            job: Some(*job),
+            ..Line::of(Level::WARN, instance, adopted(*action, *pid))
+        },
+        Event::Alive { instance, role, .. } => Line {
+            role: Some(*role),
+            ..Line::of(Level::INFO, instance, alive(event))
+        },
+        Event::EpochsExhausted { instance, epoch } => Line {
+            epoch: Some(*epoch),
+            ..Line::of(
+                Level::ERROR,
+                instance,
+                format!("epoch {epoch} is not on disk yet; after a power cut it may come again"),
+            )
+        },
+        Event::Subscribed
         | Event::SubscriptionLost { .. }
+        | Event::Overrun { .. }
         | Event::Synchronized { .. }
         | Event::DumpFailed { .. }
         | Event::AuditRepaired { .. }
-        | Event::Reloaded { .. } => whole(event),
+        | Event::Reloaded { .. } => about_all(event),
     }
 }
 
-fn job(event: &Event) {
-    match event {
-        Event::JobStarted { instance, job, action, command, epoch, role, reason, at: _ } => {
-            let transition = format!("{instance}/{epoch}");
-            let (instance, job, act) = (instance.as_str(), job.to_string(), action.as_str());
-            let role = role.as_str();
-            if *action == Action::IsRunning {
-                debug!(instance, role, action = act, job, epoch, transition, "{act} {command}: {reason}");
-            } else {
-                info!(instance, role, action = act, job, epoch, transition, "{act} {command}: {reason}");
-            }
+/// What concerns no single instance.
+fn about_all(event: &Event) -> Line<'_> {
+    if let Event::Reloaded {
+        added,
+        changed,
+        removed,
+        unchanged,
+    } = event
+    {
+        let (added, changed, removed) = (added.len(), changed.len(), removed.len());
+        let text = format!(
+            "configuration reloaded: {added} added, {changed} changed, {removed} removed, \
+             {unchanged} unchanged"
+        );
+        return Line::new(Level::INFO, text);
+    }
+    if let Event::Synchronized { addresses } = event {
+        let text = format!("addresses are followed; {addresses} of those in the file are here");
+        return Line::new(Level::INFO, text);
+    }
+    if let Event::SubscriptionLost { error } = event {
+        let text = format!("the kernel's notifications are lost, addresses are polled: {error}");
+        return Line::new(Level::ERROR, text);
+    }
+    if let Event::Overrun { total } = event {
+        let text = format!("the kernel dropped notifications ({total} times so far); reading anew");
+        return Line::new(Level::WARN, text);
+    }
+    if let Event::DumpFailed { error, failures } = event {
+        let text = format!("addresses could not be read ({failures} times in a row): {error}");
+        return Line::new(Level::WARN, text);
+    }
+    if let Event::AuditRepaired { differences } = event {
+        let text = format!("the audit found {differences} changes that no notification had told");
+        return Line::new(Level::ERROR, text);
+    }
+    Line::new(
+        Level::DEBUG,
+        "the kernel's notifications are followed".into(),
+    )
+}
+
+fn transition(event: &Event) -> String {
+    let Event::Transition {
+        from,
+        to,
+        cause,
+        seen,
+        decided,
+        ..
+    } = event
+    else {
+        return String::new();
+    };
+    let held = millis(decided.since(*seen));
+    format!("{from} -> {to}: {cause} (decided {held:.1} ms after it was seen)")
+}
+
+fn job_ended(event: &Event) -> String {
+    let Event::JobEnded {
+        action,
+        outcome,
+        started,
+        spawned,
+        ended,
+        ..
+    } = event
+    else {
+        return String::new();
+    };
+    let took = millis(ended.since(*started));
+    match spawned {
+        Some(at) => {
+            let spawn = millis(at.since(*started));
+            format!(
+                "{action} {outcome} after {took:.1} ms (its process was there after {spawn:.1} ms)"
+            )
         }
-        Event::JobSignalled { instance, job, action, signal, because } => warn!(
-            instance = %instance,
-            action = action.as_str(),
-            job = %job,
-            "{action} is sent SIG{}: {because}",
-            match signal {
-                crate::machine::job::JobSignal::Term => "TERM",
-                crate::machine::job::JobSignal::Kill => "KILL",
-            },
-        ),
-        Event::JobEnded { instance, job, action, epoch, role, outcome, started, spawned, ended } => {
-            let transition = format!("{instance}/{epoch}");
-            let (instance, job, act) = (instance.as_str(), job.to_string(), action.as_str());
-            let role = role.as_str();
-            let took = millis(ended.since(*started));
-            let spawn = spawned.map_or(took, |at| millis(at.since(*started)));
-            let fine = *outcome == Outcome::Done;
-            if *action == Action::IsRunning {
-                debug!(
-                    instance, role, action = act, job, epoch, transition,
-                    "{act} {outcome} after {took:.1} ms"
-                );
-            } else if fine {
-                info!(
-                    instance, role, action = act, job, epoch, transition,
-                    "{act} {outcome} after {took:.1} ms (spawned after {spawn:.1} ms)"
-                );
-            } else {
-                warn!(
-                    instance, role, action = act, job, epoch, transition,
-                    "{act} {outcome} after {took:.1} ms"
-                );
-            }
-        }
-        _ => {}
+        None => format!("{action} {outcome} after {took:.1} ms"),
     }
 }
 
-fn alive(event: &Event) {
-    let Event::Alive { instance, role, since, knowledge, transitions, last_job, at } = event else {
-        return;
+fn adopted(action: Action, pid: u32) -> String {
+    format!("{action} of the daemon's earlier life still runs as process {pid} and is waited for")
+}
+
+fn alive(event: &Event) -> String {
+    let Event::Alive {
+        role,
+        since,
+        knowledge,
+        transitions,
+        last_job,
+        at,
+        ..
+    } = event
+    else {
+        return String::new();
     };
     let last = last_job.as_ref().map_or_else(
         || "no job yet".to_owned(),
@@ -116,42 +296,29 @@ fn alive(event: &Event) {
             format!("last job: {} {}, {ago} s ago", job.action, job.outcome)
         },
     );
-    info!(
-        instance = %instance,
-        role = role.as_str(),
-        "alive: {role} for {} s, the service is {knowledge}; {transitions} transitions; {last}",
-        at.since(*since).as_secs(),
-    );
+    let for_s = at.since(*since).as_secs();
+    format!(
+        "alive: {role} for {for_s} s, the service is {knowledge}; {transitions} transitions; {last}"
+    )
 }
 
-fn whole(event: &Event) {
-    match event {
-        Event::Overrun { total } => warn!(
-            "the kernel dropped notifications ({total} times so far); addresses are read anew"
-        ),
-        Event::Subscribed => debug!("the kernel's notifications are followed"),
-        Event::SubscriptionLost { error } => {
-            error!("the kernel's notifications are lost, addresses are polled: {error}");
-        }
-        Event::Synchronized { addresses } => {
-            info!("addresses are known and followed; {addresses} of those in the file are here");
-        }
-        Event::DumpFailed { error, failures } => {
-            warn!("addresses could not be read ({failures} times in a row): {error}");
-        }
-        Event::AuditRepaired { differences } => {
-            error!("the audit found {differences} changes that no notification had told");
-        }
-        Event::Reloaded { added, changed, removed, unchanged } => info!(
-            "configuration reloaded: {} added, {} changed, {} removed, {unchanged} unchanged",
-            added.len(),
-            changed.len(),
-            removed.len(),
-        ),
-        _ => {}
+/// is-running is asked often, and is of interest only to those who look for it.
+fn usual_level(action: Action) -> Level {
+    match action {
+        Action::Start | Action::Stop => Level::INFO,
+        Action::IsRunning => Level::DEBUG,
     }
 }
 
-fn millis(span: std::time::Duration) -> f64 {
+fn level_of(action: Action, outcome: &Outcome) -> Level {
+    match (action, outcome) {
+        (_, Outcome::Done) | (Action::IsRunning, Outcome::Failed { .. } | Outcome::Cancelled) => {
+            usual_level(action)
+        }
+        (_, _) => Level::WARN,
+    }
+}
+
+fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }

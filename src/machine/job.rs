@@ -216,6 +216,16 @@ pub enum JobSignal {
     Kill,
 }
 
+impl JobSignal {
+    /// The signal's name, signal(7).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Term => "SIGTERM",
+            Self::Kill => "SIGKILL",
+        }
+    }
+}
+
 /// What is known of the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
