@@ -6,3 +6,4 @@ pub mod config;
 pub mod machine;
 pub mod source;
 pub mod state;
+pub mod telemetry;
