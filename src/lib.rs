@@ -6,4 +6,5 @@ pub mod config;
 pub mod machine;
 pub mod source;
 pub mod state;
+pub mod systemd;
 pub mod telemetry;
