@@ -2,7 +2,7 @@
 //! the spawner threads, which note an intent before a spawn and the process after it, and the files thread,
 //! which notes the rest. It never waits for a disk: the file means nothing after a reboot, so nothing is synced.
 //!
-//! JSON Lines: a header, then one record per line, each appended by one write(2) of about 2 µs. What the kernel
+//! JSON Lines: a header, then one record per line, each appended by one write(2), half a microsecond of work. What the kernel
 //! has taken survives `kill -9`. A line without its end was being written when the daemon was killed, and what
 //! it announces had not begun. The file is rewritten (temporary file and rename) when it has grown.
 
@@ -52,8 +52,8 @@ pub struct RunLogError {
 
 /// The open run record.
 ///
-/// The mutex is held for one write: some microseconds, and the few milliseconds of a rewrite at most once per
-/// [`COMPACT_BYTES_MIN`] bytes of records. The spawner threads need an order between their writes and those of
+/// The mutex is held for one write: some microseconds, or now and then the few milliseconds of a
+/// rewrite. The spawner threads need an order between their writes and those of
 /// the files thread that is the same in the file as in memory, which a queue to the files thread could only
 /// give them by an answer, that is, two more changes of thread before each spawn.
 #[derive(Debug)]
