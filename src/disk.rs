@@ -16,6 +16,7 @@ use crate::machine::job::{InstanceId, JobId, Knowledge};
 use crate::machine::message::Input;
 use crate::machine::settings::InstanceName;
 use crate::state::{Epochs, RunLog};
+use crate::telemetry::OUTPUT_TARGET;
 
 /// Tasks wait here for the disk thread. A job causes at most three, and no job is spawned while the disk
 /// hangs (its intent is written to the same place first), so what can queue is a few per instance. When it is
@@ -62,10 +63,23 @@ impl Disk {
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (tasks, receiver) = sync_channel(TASKS_MAX);
         let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let thread = DiskThread { parts, tasks: receiver, bell: bell.clone(), answers };
-        let handle =
-            std::thread::Builder::new().name("disk".into()).spawn(move || thread.run())?;
-        Ok((Self { tasks, bell, dropped: Arc::default() }, handle))
+        let thread = DiskThread {
+            parts,
+            tasks: receiver,
+            bell: bell.clone(),
+            answers,
+        };
+        let handle = std::thread::Builder::new()
+            .name("disk".into())
+            .spawn(move || thread.run())?;
+        Ok((
+            Self {
+                tasks,
+                bell,
+                dropped: Arc::default(),
+            },
+            handle,
+        ))
     }
 
     /// Hands a task over, or counts that it could not be.
@@ -148,7 +162,9 @@ impl DiskThread {
         if reservations.is_empty() {
             return;
         }
-        let wanted = reservations.iter().map(|(_, name, through)| (name, *through));
+        let wanted = reservations
+            .iter()
+            .map(|(_, name, through)| (name, *through));
         if let Err(error) = self.parts.epochs.reserve_many(wanted) {
             let error = anyhow::Error::from(error);
             tracing::error!("{error:#}; epochs may repeat after a power cut");
@@ -156,7 +172,9 @@ impl DiskThread {
         }
         for (instance, _, through) in reservations {
             // The reactor asks again long before a reservation is used up, so a lost answer costs nothing.
-            let _ = self.answers.try_send(Input::EpochsReserved { instance, through });
+            let _ = self
+                .answers
+                .try_send(Input::EpochsReserved { instance, through });
         }
     }
 }
@@ -170,7 +188,7 @@ fn report(result: Result<(), crate::state::RunLogError>) {
 
 fn log_line(line: OutputLine<'_>) {
     tracing::info!(
-        target: "keepstart::output",
+        target: OUTPUT_TARGET,
         instance = line.instance,
         action = line.action.as_str(),
         job = %line.job,

@@ -46,6 +46,17 @@ impl<'a> Line<'a> {
         }
     }
 
+    fn with(self, action: Action, job: JobId, serves: Option<(Role, u64)>) -> Self {
+        let (role, epoch) = serves.unzip();
+        Self {
+            action: Some(action),
+            job: Some(job),
+            role,
+            epoch,
+            ..self
+        }
+    }
+
     fn write(self) {
         let instance = self.instance.map(InstanceName::as_str);
         let role = self.role.map(Role::as_str);
@@ -99,56 +110,9 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
             let text = format!("{to} was overtaken and is not acted on ({total} so far)");
             Line::of(Level::INFO, instance, text)
         }
-        Event::JobStarted {
-            instance,
-            job,
-            action,
-            command,
-            epoch,
-            role,
-            reason,
-            at: _,
-        } => Line {
-            role: Some(*role),
-            action: Some(*action),
-            job: Some(*job),
-            epoch: Some(*epoch),
-            ..Line::of(
-                usual_level(*action),
-                instance,
-                format!("{action} {command}: {reason}"),
-            )
-        },
-        Event::JobSignalled {
-            instance,
-            job,
-            action,
-            signal,
-            because,
-        } => Line {
-            action: Some(*action),
-            job: Some(*job),
-            ..Line::of(
-                Level::WARN,
-                instance,
-                format!("{action} is sent {}: {because}", signal.as_str()),
-            )
-        },
-        Event::JobEnded {
-            instance,
-            job,
-            action,
-            epoch,
-            role,
-            outcome,
-            ..
-        } => Line {
-            role: Some(*role),
-            action: Some(*action),
-            job: Some(*job),
-            epoch: Some(*epoch),
-            ..Line::of(level_of(*action, outcome), instance, job_ended(event))
-        },
+        Event::JobStarted { .. } | Event::JobSignalled { .. } | Event::JobEnded { .. } => {
+            about_job(event)
+        }
         Event::RetryScheduled {
             instance,
             at,
@@ -188,6 +152,50 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
         | Event::AuditRepaired { .. }
         | Event::Reloaded { .. } => about_all(event),
     }
+}
+
+/// What concerns one job.
+fn about_job(event: &Event) -> Line<'_> {
+    if let Event::JobStarted {
+        instance,
+        job,
+        action,
+        command,
+        epoch,
+        role,
+        reason,
+        ..
+    } = event
+    {
+        let text = format!("{action} {command}: {reason}");
+        let line = Line::of(usual_level(*action), instance, text);
+        return line.with(*action, *job, Some((*role, *epoch)));
+    }
+    if let Event::JobEnded {
+        instance,
+        job,
+        action,
+        epoch,
+        role,
+        outcome,
+        ..
+    } = event
+    {
+        let line = Line::of(level_of(*action, outcome), instance, job_ended(event));
+        return line.with(*action, *job, Some((*role, *epoch)));
+    }
+    if let Event::JobSignalled {
+        instance,
+        job,
+        action,
+        signal,
+        because,
+    } = event
+    {
+        let text = format!("{action} is sent {}: {because}", signal.as_str());
+        return Line::of(Level::WARN, instance, text).with(*action, *job, None);
+    }
+    about_all(event)
 }
 
 /// What concerns no single instance.

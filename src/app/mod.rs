@@ -218,7 +218,7 @@ fn join(thread: JoinHandle<()>) {
     let waiter = std::thread::Builder::new().name(format!("join-{name}")).spawn(move || {
         // A panic would have ended the process already.
         drop(thread.join());
-        drop(sender.send(()));
+        let _ = sender.send(());
     });
     if waiter.is_ok() && receiver.recv_timeout(THREAD_DEADLINE).is_err() {
         tracing::warn!("the {name} thread hangs and is left behind");

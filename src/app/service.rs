@@ -20,14 +20,14 @@ use crate::control::server::{self, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
 use crate::state::Paths;
-use crate::systemd::{Notifier, status_line};
+use crate::systemd::{Notifier, NotifyError, status_line};
 
 use super::AppError;
 
 /// How long the reactor may take to answer before it counts as hanging.
 const REACTOR_DEADLINE: Duration = Duration::from_secs(1);
-/// STATUS= is brought up to date at most this often.
-const STATUS_EVERY: Duration = Duration::from_millis(200);
+/// READY=1 is tried again after this where the socket was full.
+const READY_AGAIN: Duration = Duration::from_millis(100);
 /// How long a configuration may take to be read: it may be on a file server that does not answer.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
 /// Asked of systemd beyond `stop-wait`, for the end of the threads and the log.
@@ -43,10 +43,12 @@ pub(super) struct Service {
     dropped: Arc<AtomicU64>,
     dropped_seen: u64,
     board: Rc<RefCell<Board>>,
-    notifier: Rc<Notifier>,
+    notifier: Rc<RefCell<Notifier>>,
+    /// READY=1 is owed to systemd: it comes after the first dump and after each reload.
+    ready_owed: bool,
     on_ready: Option<Box<dyn FnOnce()>>,
+    /// When systemd is told what has changed.
     status_due: Option<Instant>,
-    status_sent: Instant,
     ending: Option<Instant>,
 }
 
@@ -70,6 +72,11 @@ impl Service {
         dropped: Arc<AtomicU64>,
         on_ready: Box<dyn FnOnce()>,
     ) -> Self {
+        // A daemon that cannot talk to systemd is told to end by it; one that it does not know goes on.
+        let notifier = Notifier::from_env().unwrap_or_else(|error| {
+            tracing::error!("{:#}", anyhow::Error::from(error));
+            Notifier::default()
+        });
         Self {
             config,
             paths: paths.clone(),
@@ -79,10 +86,10 @@ impl Service {
             dropped,
             dropped_seen: 0,
             board: Rc::default(),
-            notifier: Rc::new(Notifier::from_environment()),
+            notifier: Rc::new(RefCell::new(notifier)),
+            ready_owed: false,
             on_ready: Some(on_ready),
             status_due: None,
-            status_sent: clock.instant(clock.now()).into(),
             ending: None,
         }
     }
@@ -96,9 +103,8 @@ impl Service {
         if let Some(logging) = &self.config.logging {
             tracing::warn!("{logging}");
         }
-        let mut watchdog = self.notifier.watchdog_interval().map(|every| {
-            tokio::time::interval(every / 2)
-        });
+        let every = self.notifier.borrow().watchdog_interval();
+        let mut watchdog = every.map(|every| tokio::time::interval(every / 2));
         let result = loop {
             let wake = tokio::select! {
                 update = self.updates.recv() => Wake::Update(update),
@@ -160,7 +166,8 @@ impl Service {
             self.fetch().await;
         }
         if synchronized && let Some(on_ready) = self.on_ready.take() {
-            self.notifier.ready();
+            self.ready_owed = true;
+            self.say_ready();
             on_ready();
             tracing::info!(
                 "ready: {} instances from {}",
@@ -169,7 +176,31 @@ impl Service {
             );
         }
         if self.status_due.is_none() {
-            self.status_due = Some(self.status_sent + STATUS_EVERY);
+            self.status_due = Some(self.now());
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_std(self.clock.instant(self.clock.now()))
+    }
+
+    /// Pays READY=1. A socket that is full takes it later: systemd waits for this one.
+    fn say_ready(&mut self) {
+        if self.ready_owed {
+            match self.notifier.borrow_mut().ready() {
+                Ok(()) => self.ready_owed = false,
+                Err(error) => {
+                    tracing::warn!("{:#}", anyhow::Error::from(error));
+                    self.status_due = Some(self.now() + READY_AGAIN);
+                }
+            }
+        }
+    }
+
+    /// Tells systemd something that it can do without.
+    fn notify(&self, tell: impl FnOnce(&mut Notifier) -> Result<(), NotifyError>) {
+        if let Err(error) = tell(&mut self.notifier.borrow_mut()) {
+            tracing::warn!("{:#}", anyhow::Error::from(error));
         }
     }
 
@@ -207,7 +238,7 @@ impl Service {
             }
             Some(Request::Shutdown(answer)) => {
                 self.shut_down().await;
-                drop(answer.send(()));
+                let _ = answer.send(());
             }
             Some(Request::Audit(name, answer)) => drop(answer.send(self.audit(name).await)),
         }
@@ -235,9 +266,9 @@ impl Service {
         }
         let stop_wait = self.config.application.stop_wait;
         tracing::info!("ending: no new action begins; running ones are waited for");
-        self.notifier.stopping();
-        self.notifier.extend_timeout(stop_wait + END_MARGIN);
-        let now = Instant::from_std(self.clock.instant(self.clock.now()));
+        self.notify(Notifier::stopping);
+        self.notify(|notifier| notifier.extend_timeout(stop_wait + END_MARGIN));
+        let now = self.now();
         self.ending = Some(now + stop_wait);
         if let Err(error) = self.order(Input::Shutdown).await {
             tracing::error!("cannot end in order: {error}");
@@ -247,7 +278,7 @@ impl Service {
 
     /// Reads the file again. A faulty one is reported and changes nothing.
     async fn reload(&mut self) -> Result<String, String> {
-        self.notifier.reloading();
+        self.notify(Notifier::reloading);
         let result = self.read_again().await;
         let result = match result {
             Ok(loaded) => self.adopt(loaded).await,
@@ -257,7 +288,8 @@ impl Service {
             Ok(said) => tracing::info!("{said}"),
             Err(error) => tracing::error!("the running configuration stays: {error}"),
         }
-        self.notifier.ready();
+        self.ready_owed = true;
+        self.say_ready();
         result
     }
 
@@ -310,14 +342,21 @@ impl Service {
 
     fn send_status(&mut self) {
         self.status_due = None;
-        self.status_sent = Instant::from_std(self.clock.instant(self.clock.now()));
-        if !self.notifier.listens() {
-            return;
-        }
+        self.say_ready();
         let board = self.board.borrow();
-        if let Some(kernel) = board.kernel() {
-            let views = board.instances().map(Arc::as_ref);
-            self.notifier.status(&status_line(views, kernel, self.clock.now()));
+        let Some(kernel) = board.kernel() else { return };
+        let poll_every = self.config.settings.poll_every;
+        let now = self.clock.now();
+        let views = board.instances().map(Arc::as_ref);
+        let sentence = || status_line(views, kernel, poll_every, now);
+        let again = self.notifier.borrow_mut().status(now, sentence);
+        match again {
+            Ok(None) => {}
+            Ok(Some(again)) => {
+                self.status_due = Some(Instant::from_std(self.clock.instant(again)));
+            }
+            // The next change says it.
+            Err(error) => tracing::debug!("{:#}", anyhow::Error::from(error)),
         }
     }
 
@@ -330,7 +369,9 @@ impl Service {
         let notifier = self.notifier.clone();
         tokio::task::spawn_local(async move {
             if let Ok(Ok(_)) = timeout(REACTOR_DEADLINE, receiver).await {
-                notifier.watchdog();
+                if let Err(error) = notifier.borrow_mut().watchdog() {
+                    tracing::warn!("{:#}", anyhow::Error::from(error));
+                }
             }
         });
         self.send_status();
