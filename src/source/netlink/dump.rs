@@ -144,7 +144,9 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait().await?;
+                    socket::ready(&self.socket)
+                        .await
+                        .map_err(NetlinkError::socket("wait for a dump from the kernel"))?;
                 }
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => {
                     return Err(incomplete(table)(Incomplete::Overrun));
@@ -152,17 +154,6 @@ impl Connection {
                 Err(error) => return Err(failed(error)),
             }
         }
-    }
-
-    async fn wait(&self) -> Result<(), NetlinkError> {
-        let mut guard = self
-            .socket
-            .ready(socket::INTEREST)
-            .await
-            .map_err(NetlinkError::socket("wait for a dump from the kernel"))?;
-        // The next receive call tells: it comes before the runtime can be asked again.
-        guard.clear_ready();
-        Ok(())
     }
 }
 

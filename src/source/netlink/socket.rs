@@ -17,7 +17,7 @@ pub(super) const DATAGRAM_BYTES: usize = 32 * 1024;
 
 /// ENOBUFS is an error condition of the socket that need not come with a message to read, so readiness to
 /// read alone would miss it when the queue is empty.
-pub(super) const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
+const INTEREST: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// One received datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,4 +62,15 @@ pub(super) fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<Recei
         bytes,
         sender_port: sender.port_number(),
     })
+}
+
+/// Waits until there may be something to receive, and takes note of it: the next call waits for something
+/// new, so the caller receives until the socket would block.
+///
+/// The readiness is cleared before receiving, not after: what arrives in between is then announced again
+/// instead of being forgotten. (`AsyncFd::try_io`, which does both, never calls its closure for an interest
+/// in two things.)
+pub(super) async fn ready(socket: &AsyncFd<Socket>) -> io::Result<()> {
+    socket.ready(INTEREST).await?.clear_ready();
+    Ok(())
 }

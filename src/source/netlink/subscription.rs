@@ -61,7 +61,17 @@ impl ReceiveBuffer {
 pub struct Subscription {
     socket: AsyncFd<Socket>,
     reader: Reader,
+    queue: Queue,
     receive_buffer: ReceiveBuffer,
+}
+
+/// What is known of the kernel's queue between two calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    /// It was empty when it was read last; the runtime tells when that changes.
+    Drained,
+    /// There may be something in it that the runtime will not tell of (again).
+    Unread,
 }
 
 impl Subscription {
@@ -86,19 +96,22 @@ impl Subscription {
         Ok(Self {
             socket: socket::register(socket)?,
             reader: Reader::new(receive_buffer.messages_max()),
+            queue: Queue::Unread,
             receive_buffer,
         })
     }
 
     /// Waits until there is something to read. Cancel-safe. Waits for ever on a quiet node: the caller waits
-    /// for other things beside it.
-    pub async fn ready(&self) -> Result<(), NetlinkError> {
-        // The guard is dropped, which leaves the readiness as it is: `read` clears it when the queue is empty.
-        self.socket
-            .ready(socket::INTEREST)
-            .await
-            .map(drop)
-            .map_err(NetlinkError::socket("wait for netlink notifications"))
+    /// for other things beside it. Resolves at once as long as [`read`](Self::read) has not said
+    /// [`Read::Drained`]; may rarely resolve when there is nothing to read.
+    pub async fn ready(&mut self) -> Result<(), NetlinkError> {
+        if self.queue == Queue::Drained {
+            socket::ready(&self.socket)
+                .await
+                .map_err(NetlinkError::socket("wait for netlink notifications"))?;
+            self.queue = Queue::Unread;
+        }
+        Ok(())
     }
 
     /// Reads the queue until it is empty, at most [`DATAGRAMS_PER_READ`](super::DATAGRAMS_PER_READ)
@@ -110,20 +123,14 @@ impl Subscription {
     /// After [`Read::More`] the same `events` may be handed in again, to be extended. [`Read::Overrun`] and
     /// [`Read::Lost`] empty them.
     pub fn read(&mut self, watched: &Watched, events: &mut Vec<KernelEvent>) -> Read {
-        let Self { socket, reader, .. } = self;
-        let mut read = |socket: &Socket| {
-            reader.read(|buffer| socket::receive(socket, buffer), watched, events)
+        let socket = self.socket.get_ref();
+        let receive = |buffer: &mut Vec<u8>| socket::receive(socket, buffer);
+        let outcome = self.reader.read(receive, watched, events);
+        self.queue = match outcome {
+            Read::Drained => Queue::Drained,
+            Read::More | Read::Overrun | Read::Lost(_) => Queue::Unread,
         };
-        let mut outcome = None;
-        // `try_io` clears the readiness if told that the socket would block, and does nothing at all if the
-        // runtime has not yet noticed that the socket is ready.
-        let _ = socket.try_io(socket::INTEREST, |socket| {
-            match outcome.insert(read(socket)) {
-                Read::Drained => Err(std::io::ErrorKind::WouldBlock.into()),
-                Read::More | Read::Overrun | Read::Lost(_) => Ok(()),
-            }
-        });
-        outcome.unwrap_or_else(|| read(socket.get_ref()))
+        outcome
     }
 
     /// The receive buffer that was granted.
