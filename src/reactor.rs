@@ -21,11 +21,13 @@ use crate::action::{ExecEvent, Executor};
 use crate::bus::{Order, Update, Updates, Whole};
 use crate::clock::Clock;
 use crate::disk::{Disk, Task};
+use crate::machine::Machine;
 use crate::machine::kernel::{KernelDump, KernelEvent};
 use crate::machine::message::{Event, Input, Output};
-use crate::machine::Machine;
 use crate::report;
-use crate::source::netlink::{self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched};
+use crate::source::netlink::{
+    self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched,
+};
 
 /// The reads of one wake-up before the machine is asked in between: with datagrams coming faster than they
 /// can be read for this long, the machine sees a level that is true of a moment just past.
@@ -112,14 +114,18 @@ impl Reactor {
         self.disk.send(Task::End);
     }
 
-    /// Waits for the first of all that can happen. The kernel comes first: it is what everything is for.
+    /// Waits for the first of all that can happen. Which of several is taken is left to chance: with an order
+    /// among them, a flood of one kind would starve those after it.
     async fn wait(
         &mut self,
         orders: &mut mpsc::Receiver<Order>,
         answers: &mut mpsc::Receiver<Input>,
     ) -> Wake {
-        let deadline = self.machine.next_deadline().map(|at| self.clock.instant(at));
-        let subscription = &self.subscription;
+        let deadline = self
+            .machine
+            .next_deadline()
+            .map(|at| self.clock.instant(at));
+        let subscription = &mut self.subscription;
         let kernel = async {
             match subscription {
                 Some(subscription) => subscription.ready().await,
@@ -141,7 +147,6 @@ impl Reactor {
         };
         let answers_open = !answers.is_closed();
         tokio::select! {
-            biased;
             ready = kernel => Wake::Kernel(ready),
             event = self.executor.next() => Wake::Job(event),
             result = dumped => Wake::Dump(result),
@@ -164,7 +169,11 @@ impl Reactor {
                 let at = self.clock.now();
                 let instances = self.machine.views(at).map(Arc::new).collect();
                 let kernel = self.machine.kernel_view();
-                drop(answer.send(Whole { at, kernel, instances }));
+                drop(answer.send(Whole {
+                    at,
+                    kernel,
+                    instances,
+                }));
             }
         }
     }
@@ -182,7 +191,9 @@ impl Reactor {
     /// Reads the notifications that are there and hands them over as one batch.
     fn read_kernel(&mut self) {
         for _ in 0..READS_MAX {
-            let Some(subscription) = &mut self.subscription else { return };
+            let Some(subscription) = &mut self.subscription else {
+                return;
+            };
             match subscription.read(&self.watched, &mut self.events) {
                 Read::Drained => break,
                 Read::More => {}
@@ -211,7 +222,9 @@ impl Reactor {
         self.drain();
         self.input(match result {
             Ok(dump) => Input::Dumped(dump),
-            Err(error) => Input::DumpFailed { error: sentence(&error) },
+            Err(error) => Input::DumpFailed {
+                error: sentence(&error),
+            },
         });
     }
 
@@ -221,7 +234,9 @@ impl Reactor {
             while let Some(output) = self.machine.poll_output() {
                 self.output(output);
             }
-            let Some(answer) = self.answers.pop_front() else { return };
+            let Some(answer) = self.answers.pop_front() else {
+                return;
+            };
             self.input(answer);
         }
     }
@@ -236,7 +251,11 @@ impl Reactor {
             }
             Output::Start(job) => self.executor.submit(job),
             Output::Signal { job, signal } => self.executor.signal(job, signal),
-            Output::ReserveEpochs { instance, name, through } => {
+            Output::ReserveEpochs {
+                instance,
+                name,
+                through,
+            } => {
                 self.disk.send(Task::ReserveEpochs(instance, name, through));
             }
             Output::Remember { name, knowledge } => {
@@ -259,7 +278,9 @@ impl Reactor {
                 self.subscription = Some(subscription);
                 Input::Subscribed
             }
-            Err(error) => Input::SubscriptionLost { error: sentence(&error) },
+            Err(error) => Input::SubscriptionLost {
+                error: sentence(&error),
+            },
         };
         self.answers.push_back(answer);
     }
