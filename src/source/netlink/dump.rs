@@ -27,7 +27,7 @@ use super::socket::{self, DATAGRAM_BYTES, KERNEL_PORT};
 use super::watched::Watched;
 use crate::machine::kernel::{KernelDump, KernelEvent};
 
-/// The time for all of a dump, repetitions included. 10,000 addresses take some milliseconds; a kernel that
+/// The time for all of a dump, repetitions included. 10,000 addresses take some 20 milliseconds; a kernel that
 /// needs longer than this holds its configuration lock for somebody else.
 pub const DUMP_DEADLINE: Duration = Duration::from_secs(5);
 

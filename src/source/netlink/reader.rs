@@ -11,8 +11,8 @@ use super::socket::{DATAGRAM_BYTES, KERNEL_PORT, Received};
 use super::watched::Watched;
 use crate::machine::kernel::KernelEvent;
 
-/// The most datagrams that one [`read`](super::Subscription::read) takes from the queue, about a
-/// millisecond's work: signals and timers of the reactor wait no longer than that for a storm of addresses.
+/// The most datagrams that one [`read`](super::Subscription::read) takes from the queue, one or two
+/// milliseconds' work: signals and timers of the reactor wait no longer than that for a storm of addresses.
 /// The rest stays in the kernel's queue and is read next ([`Read::More`]).
 pub const DATAGRAMS_PER_READ: u32 = 1024;
 
