@@ -4,7 +4,7 @@
 //!
 //! The request and the answer are a few system calls: the kernel writes each part of a dump inside the
 //! receive call that asks for it (`netlink_recvmsg`), so there is hardly ever anything to wait for. The
-//! answer is read by the same [`decode`](super::decode) as the notifications, so that both agree on what an
+//! answer is read by the same `decode` as the notifications, so that both agree on what an
 //! address is, and what cannot be read fails the dump instead of being left out.
 
 use std::io;

@@ -1,5 +1,5 @@
 //! What the kernel says of links and addresses: a socket that hears changes ([`Subscription`]) and a request
-//! for the whole truth ([`dump`]). Both run on the reactor thread, inside its current-thread runtime (which
+//! for the whole truth ([`dump()`]). Both run on the reactor thread, inside its current-thread runtime (which
 //! needs tokio's I/O and time drivers).
 //!
 //! This is mechanism only. When to dump, when to reconnect and what an overrun means for a role is decided
