@@ -148,6 +148,7 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
     }
     let known = known_keys(root);
     let top = Section::open(root, 0, "the file", &known, notes)?;
+    let keys_are_known = notes.faults.is_empty();
     let home = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let (application, starts_at_once) = match top.get("application") {
         Some(node) => application::read(node, &home, notes),
@@ -158,6 +159,12 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
         base: workspace.unwrap_or(&home),
         workspace,
     };
+    if top.get("keepstart").is_none() && top.key_at("instances").is_none() && keys_are_known {
+        // A misspelt key is reported already, and its own fault says more.
+        let message = "no instance, expected a section keepstart (one VIP) or instances (name: {vip: …, start: …, stop: …})";
+        let at = top.key_at("keepstart").unwrap_or(top.at);
+        notes.faults.add(at, message.into());
+    }
     let mut instances = instances(&top, &places, notes)?;
     scripts::warn_twins(&instances, &mut notes.warnings);
     instances.sort_by(|a, b| a.settings.name.cmp(&b.settings.name));
@@ -190,7 +197,7 @@ fn known_keys<'a>(root: &'a Node<'_>) -> Vec<&'a str> {
     known
 }
 
-/// Reads the `keepstart:` section and the entries of `instances:`, of which at least one must be there.
+/// Reads the `keepstart:` section and the entries of `instances:`.
 fn instances(
     top: &Section<'_, '_>,
     places: &Places<'_>,
@@ -201,11 +208,6 @@ fn instances(
     if let Some((node, at)) = single {
         let name = InstanceName::new(DEFAULT_INSTANCE).ok()?;
         found.extend(instance::read(name, "keepstart", at, node, places, notes));
-    } else if top.key_at("instances").is_none() {
-        let message = "no instance, expected a section keepstart (one VIP) or instances (name: {vip: …, start: …, stop: …})";
-        let at = top.key_at("keepstart").unwrap_or(top.at);
-        notes.faults.add(at, message.into());
-        return None;
     }
     // With nothing under it, `instances:` is as empty as `instances: {}`.
     if let Some(node) = top.get("instances") {

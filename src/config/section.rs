@@ -41,7 +41,8 @@ impl<'a, 't> Section<'a, 't> {
         for entry in in_order {
             if !known.contains(&&*entry.key) {
                 let key = quoted(&entry.key);
-                let hint = did_you_mean(&entry.key, known);
+                let hint = did_you_mean(&entry.key, known)
+                    .unwrap_or_else(|| format!(", expected one of {}", known.join(", ")));
                 notes
                     .faults
                     .add(entry.at, format!("unknown key {key} in {name}{hint}"));
@@ -182,17 +183,14 @@ fn merge<'a, 't>(node: &'a Node<'t>, unfolded: &mut Unfolded<'a, 't>, notes: &mu
     }
 }
 
-/// `; did you mean "vip"?`, or what there is to choose from.
-pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
-    let near = known
+/// `; did you mean "vip"?`, if one of the known words is near.
+pub(super) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
+    known
         .iter()
         .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= 1 + candidate.len() / 4)
-        .min();
-    match near {
-        Some((_, candidate)) => format!("; did you mean \"{candidate}\"?"),
-        None => format!(", expected one of {}", known.join(", ")),
-    }
+        .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| format!("; did you mean \"{candidate}\"?"))
 }
 
 /// How many typing errors lie between two words: a character too many, missing, wrong, or two swapped

@@ -207,11 +207,11 @@ fn merged_keys_give_way_to_own_and_earlier_ones() {
 
 #[test]
 fn odd_things_are_warned_of_and_taken() {
-    let text = "instances:\n  a: &a\n    role: {vip: {nic: eth0, addresses: [10.0.0.1, ::1, 10.0.0.1]}}\n    start: x\n    stop: y\n    debounce: 5s\n    maximum-hold: 1s\n  b: *a\n";
+    let text = "instances:\n  a: &a\n    role: {vip: {nic: eth0, addresses: [10.0.0.1, '::1', 10.0.0.1]}}\n    start: x\n    stop: y\n    debounce: 5s\n    maximum-hold: 1s\n  b: *a\n";
     let warnings = parsed(text).warnings;
     let expected = "\
-/etc/keepstart/config.yaml:3:54: addresses: 10.0.0.1 stands here twice
-/etc/keepstart/config.yaml:3:54: addresses: 10.0.0.1 stands here twice
+/etc/keepstart/config.yaml:3:58: addresses: 10.0.0.1 stands here twice
+/etc/keepstart/config.yaml:3:58: addresses: 10.0.0.1 stands here twice
 /etc/keepstart/config.yaml:7:5: maximum-hold (1s) is shorter than debounce (5s), so it decides first
 /etc/keepstart/config.yaml:7:5: maximum-hold (1s) is shorter than debounce (5s), so it decides first
 /etc/keepstart/config.yaml:8:3: instance b has the same vip, nic and start as instance a";

@@ -61,7 +61,7 @@ impl Value<'_> {
             Self::Null => "nothing".into(),
             Self::Bool(value) => format!("the boolean {value}"),
             Self::Integer(number) => format!("the number {number}"),
-            Self::Float(number) => format!("the number {number}"),
+            Self::Float(number) => format!("the number {number:?}"),
             Self::Text(text) => format!("the text {}", quoted(text)),
             Self::List(_) => "a list".into(),
             Self::Mapping(_) => "a mapping".into(),
@@ -97,7 +97,7 @@ pub(super) fn parse(text: &str) -> Result<Node<'_>, Malformed> {
     let root = match documents.next() {
         Some(document) => seed
             .deserialize(document)
-            .map_err(|error| malformed(&error, left.get()))?,
+            .map_err(|error| malformed(&error, text, left.get()))?,
         None => Node {
             at: 0,
             value: Value::Null,
@@ -153,25 +153,29 @@ fn refuse_unreadable(text: &str) -> Result<(), Malformed> {
 }
 
 /// Says what the parser said, without the place that stands before the message anyway.
-fn malformed(error: &serde_yaml::Error, values_left: u32) -> Malformed {
+fn malformed(error: &serde_yaml::Error, text: &str, values_left: u32) -> Malformed {
     let mut message = error.to_string();
     if let Some(location) = error.location() {
         let place = format!(" at line {} column {}", location.line(), location.column());
         message = message.replacen(&place, "", 1);
     }
+    let at = place(error);
+    let rest = text.get(at as usize..).unwrap_or_default();
     let message = if values_left == 0 {
         format!("more than {VALUES_MAX} values, counting each one wherever an alias repeats it")
     } else if message == "recursion limit exceeded" {
         "nested deeper than 128 levels".into()
     } else if message == "repetition limit exceeded" {
         "aliases repeat aliases too often".into()
+    } else if rest.starts_with('\t') {
+        "not valid YAML: found a tab, expected blanks to indent with".into()
+    } else if rest.starts_with("::") {
+        "not valid YAML: an address that begins with \"::\" is written in quotes between brackets"
+            .into()
     } else {
         format!("not valid YAML: {message}")
     };
-    Malformed {
-        at: place(error),
-        message,
-    }
+    Malformed { at, message }
 }
 
 fn place(error: &serde_yaml::Error) -> Offset {

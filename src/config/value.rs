@@ -214,20 +214,24 @@ pub(super) fn any_text(node: &Node<'_>, expected: &str) -> Result<String, String
 /// Reads one word of a few.
 pub(super) fn choice<T: Copy>(node: &Node<'_>, words: &[(&str, T)]) -> Result<T, String> {
     let known: Vec<&str> = words.iter().map(|&(word, _)| word).collect();
-    let Value::Text(text) = &node.value else {
-        let found = node.value.describe();
-        return Err(format!(
-            "found {found}, expected one of {}",
-            known.join(", ")
-        ));
+    let written = match &node.value {
+        Value::Text(text) => text.trim(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Mapping(_)
+        | Value::Tagged(_) => "",
     };
     words
         .iter()
-        .find(|(word, _)| word.eq_ignore_ascii_case(text.trim()))
+        .find(|(word, _)| word.eq_ignore_ascii_case(written))
         .map(|&(_, value)| value)
         .ok_or_else(|| {
-            let hint = did_you_mean(text.trim(), &known);
-            format!("found {}{hint}", node.value.describe())
+            let found = node.value.describe();
+            let hint = did_you_mean(written, &known).unwrap_or_default();
+            format!("found {found}, expected one of {}{hint}", known.join(", "))
         })
 }
 
@@ -245,7 +249,9 @@ pub(super) fn address(node: &Node<'_>) -> Result<IpAddr, String> {
         }
         Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_some() => {
             let v4 = v6.to_canonical();
-            format!("found {found}, an IPv4 address in IPv6 clothes; expected {v4}")
+            format!(
+                "found {found}, an IPv4-mapped address, which the kernel does not use; expected {v4}"
+            )
         }
         Ok(address) => return Ok(address),
         Err(_) => return Err(explain_bad_address(text, &found, EXPECTED)),

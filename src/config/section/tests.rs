@@ -19,18 +19,13 @@ fn a_distance_counts_typing_errors() {
 }
 
 #[test]
-fn far_words_get_the_whole_choice() {
+fn only_near_words_are_guessed() {
+    let known = ["nic", "vip"];
     assert_eq!(
-        did_you_mean("vpi", &["nic", "vip"]),
-        "; did you mean \"vip\"?"
+        did_you_mean("vpi", &known).as_deref(),
+        Some("; did you mean \"vip\"?")
     );
-    assert_eq!(
-        did_you_mean("address", &["nic", "vip"]),
-        ", expected one of nic, vip"
-    );
-    let long = "x".repeat(100_000);
-    assert_eq!(
-        did_you_mean(&long, &["nic", "vip"]),
-        ", expected one of nic, vip"
-    );
+    for far in ["address", "", &"x".repeat(100_000)] {
+        assert_eq!(did_you_mean(far, &known), None);
+    }
 }

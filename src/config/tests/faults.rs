@@ -1,5 +1,6 @@
 //! Every fault a file can have, with the words a person gets to read.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use super::parse;
@@ -11,10 +12,50 @@ fn refused(text: &str, expected: &[&str]) {
     assert_eq!(lines, expected, "\n{text}");
 }
 
-/// Asserts that a section with these lines after a good start is refused.
-fn refused_in_section(line: &str, expected: &str) {
-    let text = format!("keepstart:\n  vip: 10.0.0.1\n  start: a\n  stop: b\n  {line}\n");
-    refused(&text, &[expected]);
+/// Asserts for each case of a table that a file which begins with `start` is refused with the lines behind `=>`.
+/// Cases stand between empty lines; what stands in a case is indented to belong to the section `start` opens.
+fn table(cases: &str, start: &str) {
+    let indent = if start.is_empty() { "" } else { "  " };
+    let cases = cases.trim_end().split("\n\n").skip(1);
+    for case in cases {
+        let (input, expected) = case.split_once("\n=> ").unwrap();
+        let input: String = input
+            .lines()
+            .flat_map(|line| [indent, line, "\n"])
+            .collect();
+        let expected: Vec<String> = expected
+            .split("\n=> ")
+            .map(|line| format!("c.yaml:{line}"))
+            .collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        refused(&format!("{start}{input}"), &expected);
+    }
+}
+
+#[test]
+fn faults_of_files() {
+    table(
+        include_str!("../../../tests/config/faults-of-files.txt"),
+        "",
+    );
+}
+
+#[test]
+fn faults_of_instances() {
+    let start = "keepstart:\n  vip: 10.0.0.1\n  start: a\n  stop: b\n";
+    table(
+        include_str!("../../../tests/config/faults-of-instances.txt"),
+        start,
+    );
+}
+
+#[test]
+fn faults_of_roles() {
+    let start = "keepstart:\n  start: a\n  stop: b\n";
+    table(
+        include_str!("../../../tests/config/faults-of-roles.txt"),
+        start,
+    );
 }
 
 #[test]
@@ -63,7 +104,7 @@ fn texts_that_are_no_yaml() {
     let table = [
         (
             "a:\n\tb: c\n",
-            "c.yaml:2:1: not valid YAML: found character that cannot start any token, while scanning for the next token",
+            "c.yaml:2:1: not valid YAML: found a tab, expected blanks to indent with",
         ),
         (
             "a: b\n c: d\n",
@@ -72,6 +113,10 @@ fn texts_that_are_no_yaml() {
         (
             "a: [b\n",
             "c.yaml:2:1: not valid YAML: did not find expected ',' or ']', while parsing a flow sequence at line 1 column 4",
+        ),
+        (
+            "a: [::1]\n",
+            "c.yaml:1:5: not valid YAML: an address that begins with \"::\" is written in quotes between brackets",
         ),
         ("a: *x\n", "c.yaml:1:4: not valid YAML: unknown anchor"),
         (
@@ -88,7 +133,7 @@ fn texts_that_are_no_yaml() {
         ),
         (
             "instances: {}\n---\n[",
-            "c.yaml:3:2: a second document begins here, expected one document in a file",
+            "c.yaml:3:1: a second document begins here, expected one document in a file",
         ),
     ];
     for (text, expected) in table {
@@ -99,7 +144,7 @@ fn texts_that_are_no_yaml() {
 #[test]
 fn depth_and_repetition_are_bounded() {
     let deep = format!("a: {}{}", "[".repeat(200), "]".repeat(200));
-    refused(&deep, &["c.yaml:1:130: nested deeper than 128 levels"]);
+    refused(&deep, &["c.yaml:1:131: nested deeper than 128 levels"]);
     let brackets = "{a: ".repeat(100_000);
     refused(
         &brackets,
@@ -109,7 +154,7 @@ fn depth_and_repetition_are_bounded() {
     for level in 1..10 {
         let below = format!("*a{}", level - 1);
         let repeated = vec![below; 10].join(", ");
-        bomb += &format!("a{level}: &a{level} [{repeated}]\n");
+        writeln!(bomb, "a{level}: &a{level} [{repeated}]").unwrap();
     }
     refused(&bomb, &["c.yaml:1:1: aliases repeat aliases too often"]);
     let wide = format!(
@@ -119,6 +164,6 @@ fn depth_and_repetition_are_bounded() {
     );
     refused(
         &wide,
-        &["c.yaml:1:151: more than 1000000 values, counting each one wherever an alias repeats it"],
+        &["c.yaml:1:4: more than 1000000 values, counting each one wherever an alias repeats it"],
     );
 }

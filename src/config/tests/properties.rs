@@ -1,5 +1,6 @@
 //! Whatever stands in a file, it is taken or refused; and what is taken survives being written out.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use proptest::collection::{btree_map, vec};
@@ -75,10 +76,10 @@ proptest! {
     ) {
         let mut text = String::from("instances:\n");
         for (name, instance) in &instances {
-            text += &format!("  \"{name}\":\n    {instance}\n");
+            writeln!(text, "  \"{name}\":\n    {instance}").unwrap();
         }
         if let Some(workspace) = workspace {
-            text += &format!("application:\n  workspace: \"{workspace}\"\n  pidfile: x.pid\n");
+            writeln!(text, "application:\n  workspace: \"{workspace}\"\n  pidfile: x.pid").unwrap();
         }
         if let Ok(loaded) = parse(&text, file()) {
             let written = effective(&loaded.config);
