@@ -1,0 +1,106 @@
+//! What outlives the daemon: the run record and the epochs, as the disk has them.
+
+use std::collections::BTreeMap;
+
+use keepstart::machine::job::{Action, Job, JobId, Knowledge};
+use keepstart::machine::message::{Adopted, Restored, RestoredMap};
+use keepstart::machine::settings::InstanceName;
+use keepstart::machine::{EPOCH_BLOCK, Time};
+
+use crate::choice::Choices;
+use crate::scripts::Scripts;
+
+/// The record of each instance that ever was.
+#[derive(Debug, Default)]
+pub(crate) struct Disk {
+    records: BTreeMap<InstanceName, Record>,
+}
+
+/// One instance's.
+#[derive(Debug, Default)]
+struct Record {
+    knowledge: Option<Knowledge>,
+    /// The job in flight, noted before it is spawned.
+    job: Option<(JobId, Action, Time)>,
+    /// Epochs up to this one may have been used.
+    reserved: u64,
+    /// The highest epoch that was used.
+    used: u64,
+}
+
+impl Disk {
+    fn record(&mut self, name: &InstanceName) -> &mut Record {
+        self.records.entry(name.clone()).or_default()
+    }
+
+    pub(crate) fn intends(&mut self, job: &Job, now: Time) {
+        let deadline = now + job.command.timeout;
+        self.record(&job.settings.name).job = Some((job.id, job.action, deadline));
+    }
+
+    pub(crate) fn ended(&mut self, name: &InstanceName) {
+        self.record(name).job = None;
+    }
+
+    pub(crate) fn remember(&mut self, name: &InstanceName, knowledge: Option<Knowledge>) {
+        self.record(name).knowledge = knowledge;
+    }
+
+    pub(crate) fn reserve(&mut self, name: &InstanceName, through: u64) {
+        let record = self.record(name);
+        record.reserved = record.reserved.max(through);
+    }
+
+    /// An epoch is used. False if it, or a later one, was used before.
+    pub(crate) fn uses(&mut self, name: &InstanceName, epoch: u64) -> bool {
+        let record = self.record(name);
+        let grows = epoch > record.used;
+        record.used = epoch;
+        grows
+    }
+
+    /// What a new life of the daemon is given.
+    pub(crate) fn restored(&mut self, scripts: &Scripts, choices: &mut Choices) -> RestoredMap {
+        let mut map = RestoredMap::new();
+        for (name, record) in &mut self.records {
+            let in_flight = record.job.take();
+            let live = scripts
+                .of(name)
+                .and_then(|(job, one)| Some((*job, one.pid?)));
+            let adopted = in_flight.and_then(|(job, action, deadline)| {
+                let (_, pid) = live.filter(|(other, _)| *other == job)?;
+                Some(Adopted {
+                    job,
+                    action,
+                    pid,
+                    deadline,
+                })
+            });
+            if adopted.is_some() {
+                record.job = in_flight;
+            }
+            // What was used beyond the reservation was announced, and may be used again.
+            record.used = record.used.min(record.reserved);
+            let epoch = record.reserved;
+            if choices.chance(700) {
+                record.reserved += EPOCH_BLOCK;
+            }
+            let damaged = choices.chance(50);
+            map.insert(
+                name.clone(),
+                Restored {
+                    knowledge: if damaged {
+                        Some(Knowledge::Maybe)
+                    } else {
+                        record.knowledge
+                    },
+                    interrupted: in_flight.is_some() && adopted.is_none(),
+                    adopted,
+                    epoch,
+                    epoch_reserved: record.reserved,
+                },
+            );
+        }
+        map
+    }
+}

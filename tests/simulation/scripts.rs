@@ -1,0 +1,256 @@
+//! Fake scripts and the services behind them. They live on when the daemon is killed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use keepstart::machine::Time;
+use keepstart::machine::job::{Action, Exit, Job, JobId, JobSignal};
+use keepstart::machine::settings::InstanceName;
+
+use crate::agenda::{Agenda, Happening};
+use crate::choice::Choices;
+
+/// How scripts behave at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// They do what they are for, soon.
+    Good,
+    /// Now and then something is wrong.
+    Mixed,
+    /// Most things are wrong.
+    Bad,
+}
+
+/// A script that was handed to the executor and has not ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Process {
+    pub(crate) instance: InstanceName,
+    pub(crate) action: Action,
+    /// The life of the daemon that watches it.
+    pub(crate) life: u32,
+    pub(crate) adopted: bool,
+    pub(crate) pid: Option<u32>,
+    pub(crate) begun: Time,
+    pub(crate) deadline: Time,
+    pub(crate) kill_after: Duration,
+    pub(crate) term_at: Option<Time>,
+    pub(crate) killed: bool,
+    obeys: bool,
+    /// Signals make plans of an older version void.
+    version: u32,
+}
+
+/// All scripts and services.
+#[derive(Debug)]
+pub(crate) struct Scripts {
+    pub(crate) mood: Mood,
+    pub(crate) processes: BTreeMap<JobId, Process>,
+    pub(crate) services: BTreeMap<InstanceName, bool>,
+    next_pid: u32,
+    /// Starts and stops that were ever begun.
+    pub(crate) actions: u64,
+}
+
+/// What a script is going to do.
+struct Course {
+    spawned_after: Duration,
+    lasts: Option<Duration>,
+    /// `None`: is-running says the truth.
+    exit: Option<Exit>,
+    effect: bool,
+}
+
+impl Scripts {
+    pub(crate) fn new() -> Self {
+        Self {
+            mood: Mood::Mixed,
+            processes: BTreeMap::new(),
+            services: BTreeMap::new(),
+            next_pid: 100,
+            actions: 0,
+        }
+    }
+
+    pub(crate) fn runs(&self, name: &InstanceName) -> bool {
+        self.services.get(name).copied().unwrap_or(false)
+    }
+
+    /// The live script of an instance.
+    pub(crate) fn of(&self, name: &InstanceName) -> Option<(&JobId, &Process)> {
+        self.processes.iter().find(|(_, one)| one.instance == *name)
+    }
+
+    /// The executor takes a job.
+    pub(crate) fn begin(
+        &mut self,
+        job: &Job,
+        choices: &mut Choices,
+        agenda: &mut Agenda,
+        now: Time,
+    ) {
+        let asks = job.settings.is_running.is_some();
+        let course = self.course(job.action, asks, choices);
+        let process = Process {
+            instance: job.settings.name.clone(),
+            action: job.action,
+            life: job.id.life,
+            adopted: false,
+            pid: None,
+            begun: now,
+            deadline: now + job.command.timeout,
+            kill_after: job.command.kill_after,
+            term_at: None,
+            killed: false,
+            obeys: self.mood == Mood::Good || choices.chance(800),
+            version: 0,
+        };
+        self.processes.insert(job.id, process);
+        self.actions += u64::from(job.action != Action::IsRunning);
+        let spawned = now + course.spawned_after;
+        if !matches!(course.exit, Some(Exit::NotStarted(_))) {
+            agenda.put(spawned, Happening::Spawned(job.id));
+        }
+        if let Some(lasts) = course.lasts {
+            let ends = Happening::Ends {
+                job: job.id,
+                version: 0,
+                exit: course.exit,
+            };
+            if course.effect {
+                agenda.put(spawned + choices.within(lasts), Happening::Effect(job.id));
+            }
+            agenda.put(spawned + lasts, ends);
+        }
+    }
+
+    fn course(&self, action: Action, asks: bool, choices: &mut Choices) -> Course {
+        let wrong = match self.mood {
+            Mood::Good => false,
+            Mood::Mixed => choices.chance(150),
+            Mood::Bad => choices.chance(800),
+        };
+        let micros = choices.pick(&[100, 300, 300, 2_000]);
+        let mut course = Course {
+            spawned_after: Duration::from_micros(micros),
+            lasts: Some(choices.around_ms(&[1, 5, 20, 50])),
+            exit: (action != Action::IsRunning).then_some(Exit::Code(0)),
+            effect: true,
+        };
+        if !wrong {
+            return course;
+        }
+        match choices.below(8) {
+            0 => course.lasts = None,
+            1 => course.exit = Some(Exit::NotStarted("no such file".into())),
+            2 => course.exit = Some(Exit::Signal(11)),
+            3 => course.spawned_after = choices.around_ms(&[50, 500, 2_000]),
+            4 | 5 => course.lasts = Some(choices.around_ms(&[300, 4_000, 20_000])),
+            _ => course.exit = Some(Exit::Code(choices.pick(&[1, 126, 127]))),
+        }
+        // is-running is believed, so its 1 has to be the truth; nothing but is-running can tell that a
+        // script which says 0 has done nothing.
+        if action == Action::IsRunning && course.exit == Some(Exit::Code(1)) {
+            course.exit = None;
+        }
+        let said_done = course.exit == Some(Exit::Code(0));
+        course.effect = !matches!(course.exit, Some(Exit::NotStarted(_)))
+            && (choices.chance(500) || said_done && !asks);
+        course
+    }
+
+    /// The process exists. Its number, if there is still a daemon to be told; signals that came before it
+    /// reach it now.
+    pub(crate) fn spawned(
+        &mut self,
+        id: JobId,
+        choices: &mut Choices,
+        agenda: &mut Agenda,
+        now: Time,
+    ) -> Option<u32> {
+        let process = self.processes.get_mut(&id)?;
+        process.pid = Some(self.next_pid);
+        self.next_pid += 1;
+        process.react(id, choices, agenda, now);
+        process.pid
+    }
+
+    /// The script does what it is for.
+    pub(crate) fn effect(&mut self, id: JobId) {
+        let Some(process) = self.processes.get(&id) else {
+            return;
+        };
+        let running = match process.action {
+            Action::Start => true,
+            Action::Stop => false,
+            Action::IsRunning => return,
+        };
+        self.services.insert(process.instance.clone(), running);
+    }
+
+    /// The script ends, unless a signal has changed its course.
+    pub(crate) fn ends(
+        &mut self,
+        id: JobId,
+        version: u32,
+        exit: Option<Exit>,
+    ) -> Option<(Process, Exit)> {
+        if self.processes.get(&id)?.version != version {
+            return None;
+        }
+        let process = self.processes.remove(&id)?;
+        let truth = Exit::Code(i32::from(!self.runs(&process.instance)));
+        Some((process, exit.unwrap_or(truth)))
+    }
+
+    /// The daemon signals a job.
+    pub(crate) fn signal(
+        &mut self,
+        id: JobId,
+        signal: JobSignal,
+        choices: &mut Choices,
+        agenda: &mut Agenda,
+        now: Time,
+    ) -> bool {
+        let Some(process) = self.processes.get_mut(&id) else {
+            return false;
+        };
+        match signal {
+            JobSignal::Term => process.term_at = Some(now),
+            JobSignal::Kill => process.killed = true,
+        }
+        if process.pid.is_some() {
+            process.react(id, choices, agenda, now);
+        }
+        true
+    }
+
+    /// The daemon has been killed: what was not spawned yet never will be.
+    pub(crate) fn orphan(&mut self) {
+        self.processes.retain(|_, process| process.pid.is_some());
+    }
+}
+
+impl Process {
+    fn react(&mut self, id: JobId, choices: &mut Choices, agenda: &mut Agenda, now: Time) {
+        let (after, exit) = if self.killed {
+            (choices.within(Duration::from_millis(2)), Exit::Signal(9))
+        } else if self.term_at.is_some() && self.obeys {
+            // It may catch the signal and exit, or die of it.
+            let exit = if choices.chance(500) {
+                Exit::Code(0)
+            } else {
+                Exit::Signal(15)
+            };
+            (choices.around_ms(&[1, 20, 150]), exit)
+        } else {
+            return;
+        };
+        self.version += 1;
+        let ends = Happening::Ends {
+            job: id,
+            version: self.version,
+            exit: Some(exit),
+        };
+        agenda.put(now + after, ends);
+    }
+}

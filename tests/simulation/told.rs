@@ -1,0 +1,296 @@
+//! What the machine has been told, folded in the plainest way, and the level that follows for each instance.
+//! Independent of the machine: no index, no differences, everything looked at again each time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use keepstart::machine::Time;
+use keepstart::machine::job::Role;
+use keepstart::machine::kernel::{Address, KernelDump, KernelEvent, Link};
+use keepstart::machine::message::Input;
+use keepstart::machine::settings::{
+    InstanceName, InstanceSettings, NicNeverSeen, Quorum, Settings, VipRule,
+};
+
+/// The fold.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    links: Vec<Link>,
+    addresses: Vec<Address>,
+    up: bool,
+    synced: bool,
+    believed: bool,
+    /// When the table is no longer believed.
+    doubted_at: Option<Time>,
+    dump: Option<PendingDump>,
+    /// Instances of which no dump has shown anything yet.
+    unseen: BTreeSet<InstanceName>,
+    /// The interface of the file that has been seen, by instance.
+    nic_seen: BTreeMap<InstanceName, Option<String>>,
+    pub(crate) levels: BTreeMap<InstanceName, Level>,
+}
+
+#[derive(Debug)]
+struct PendingDump {
+    usable: bool,
+    since: Vec<KernelEvent>,
+}
+
+/// What the sources say of an instance.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Level {
+    pub(crate) level: Role,
+    pub(crate) since: Time,
+    known: Option<Role>,
+    flipped: Option<Time>,
+    /// Whether the present level came out of the calm.
+    pub(crate) calm: bool,
+    /// The longest window and hold-on-loss that were in force since it came.
+    pub(crate) window: Duration,
+    pub(crate) hold_on_loss: Duration,
+}
+
+impl Told {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let unseen = settings
+            .instances
+            .iter()
+            .map(|one| one.name.clone())
+            .collect();
+        Self {
+            unseen,
+            ..Self::default()
+        }
+    }
+
+    /// The machine has asked for a dump. False if one was asked for before.
+    pub(crate) fn dump_asked(&mut self) -> bool {
+        let pending = PendingDump {
+            usable: true,
+            since: Vec::new(),
+        };
+        self.dump.replace(pending).is_none()
+    }
+
+    /// An input, or (with `None`) that time has passed; `old` are the settings before it.
+    pub(crate) fn input(&mut self, input: Option<&Input>, old: &Settings, now: Time) {
+        match input {
+            None => {
+                if self.doubted_at.is_some_and(|at| at <= now) {
+                    self.believed = false;
+                    self.doubted_at = None;
+                }
+            }
+            Some(Input::Subscribed) => {
+                self.up = true;
+                self.spoil_dump();
+            }
+            Some(Input::SubscriptionLost { .. }) => {
+                self.up = false;
+                self.fall_behind(old, now);
+            }
+            Some(Input::Overrun) => {
+                self.spoil_dump();
+                self.fall_behind(old, now);
+            }
+            Some(Input::Kernel(events)) => self.events(events),
+            Some(Input::Dumped(dump)) => self.dumped(dump, old, now),
+            Some(Input::DumpFailed { .. }) => self.dump = None,
+            Some(Input::Reload(new)) => self.reloaded(old, new),
+            Some(
+                Input::Spawned { .. }
+                | Input::Ended { .. }
+                | Input::EpochsReserved { .. }
+                | Input::Audit(_)
+                | Input::Shutdown,
+            ) => {}
+        }
+    }
+
+    /// What the truth makes of an instance, for a machine that has been told what this one was.
+    pub(crate) fn level_of(&self, truth: &KernelDump, one: &InstanceSettings) -> Role {
+        let mut seen = self.nic_seen.contains_key(&one.name);
+        level(&truth.links, &truth.addresses, &one.role, &mut seen)
+    }
+
+    /// The instance is gone for good.
+    pub(crate) fn gone(&mut self, name: &InstanceName) {
+        self.nic_seen.remove(name);
+        self.levels.remove(name);
+    }
+
+    /// Looks at all instances again.
+    pub(crate) fn look(&mut self, settings: &Settings, now: Time) {
+        for one in &settings.instances {
+            let level = self.level_now(&one.name, &one.role);
+            let window = one.debounce.window;
+            let entry = self.levels.entry(one.name.clone()).or_insert(Level {
+                level: Role::Unknown,
+                since: now,
+                known: None,
+                flipped: None,
+                calm: true,
+                window,
+                hold_on_loss: Duration::ZERO,
+            });
+            if entry.level != level {
+                entry.becomes(level, window, now);
+            }
+            entry.window = entry.window.max(window);
+            entry.hold_on_loss = entry.hold_on_loss.max(one.debounce.hold_on_loss);
+        }
+    }
+
+    fn level_now(&mut self, name: &InstanceName, rule: &VipRule) -> Role {
+        if !self.believed || self.unseen.contains(name) {
+            return Role::Unknown;
+        }
+        let mut seen = self.nic_seen.contains_key(name);
+        let level = level(&self.links, &self.addresses, rule, &mut seen);
+        if seen {
+            self.nic_seen.insert(name.clone(), rule.nic.clone());
+        }
+        level
+    }
+
+    fn events(&mut self, events: &[KernelEvent]) {
+        if let Some(dump) = &mut self.dump {
+            dump.since.extend_from_slice(events);
+        }
+        if self.synced {
+            for event in events {
+                self.apply(event);
+            }
+        }
+    }
+
+    fn dumped(&mut self, dump: &KernelDump, settings: &Settings, now: Time) {
+        let Some(pending) = self.dump.take().filter(|pending| pending.usable) else {
+            return;
+        };
+        self.links.clone_from(&dump.links);
+        self.addresses.clone_from(&dump.addresses);
+        for event in &pending.since {
+            self.apply(event);
+        }
+        self.believed = true;
+        self.synced = self.up;
+        self.doubted_at = (!self.synced).then(|| now + patience(settings));
+        self.unseen.clear();
+    }
+
+    fn reloaded(&mut self, old: &Settings, new: &Settings) {
+        for one in &new.instances {
+            let before = old.instances.iter().find(|two| two.name == one.name);
+            if before.is_none_or(|two| two.role != one.role) {
+                self.unseen.insert(one.name.clone());
+                self.spoil_dump();
+            }
+            if self
+                .nic_seen
+                .get(&one.name)
+                .is_some_and(|nic| *nic != one.role.nic)
+            {
+                self.nic_seen.remove(&one.name);
+            }
+        }
+    }
+
+    fn spoil_dump(&mut self) {
+        if let Some(dump) = &mut self.dump {
+            dump.usable = false;
+        }
+    }
+
+    fn fall_behind(&mut self, settings: &Settings, now: Time) {
+        if self.synced {
+            self.synced = false;
+            self.doubted_at = Some(now + patience(settings));
+        }
+    }
+
+    fn apply(&mut self, event: &KernelEvent) {
+        match event {
+            KernelEvent::LinkPresent(link) => {
+                self.links.retain(|one| one.index != link.index);
+                self.links.push(link.clone());
+            }
+            KernelEvent::LinkGone(index) => {
+                self.links.retain(|one| one.index != *index);
+                self.addresses.retain(|one| one.key.link != *index);
+            }
+            KernelEvent::AddressPresent(address) => {
+                self.addresses.retain(|one| one.key != address.key);
+                self.addresses.push(*address);
+            }
+            KernelEvent::AddressGone(key) => self.addresses.retain(|one| one.key != *key),
+        }
+    }
+}
+
+impl Level {
+    fn becomes(&mut self, level: Role, window: Duration, now: Time) {
+        self.calm = self.flipped.is_none_or(|at| now.since(at) >= window);
+        if level != Role::Unknown {
+            if self.known.is_some_and(|known| known != level) {
+                self.flipped = Some(now);
+            }
+            self.known = Some(level);
+        }
+        self.level = level;
+        self.since = now;
+        self.window = Duration::ZERO;
+        self.hold_on_loss = Duration::ZERO;
+    }
+}
+
+/// What a rule makes of links and addresses.
+pub(crate) fn level(
+    links: &[Link],
+    addresses: &[Address],
+    rule: &VipRule,
+    seen: &mut bool,
+) -> Role {
+    let named = |nic: &str, index| {
+        links
+            .iter()
+            .filter(|link| index == link.index)
+            .any(|link| link.name == nic || link.altnames.iter().any(|alt| alt == nic))
+    };
+    let fits = |one: &Address| match rule.nic.as_deref() {
+        None => true,
+        Some(nic) => {
+            one.label.is_some_and(|label| label.as_str() == nic) || named(nic, one.key.link)
+        }
+    };
+    let present = |vip: &IpAddr| {
+        addresses
+            .iter()
+            .any(|one| one.key.local == *vip && one.usable && fits(one))
+    };
+    let count = rule.addresses.iter().filter(|vip| present(vip)).count();
+    let there = rule.nic.as_deref().is_none_or(|nic| {
+        let base = nic.split(':').next().unwrap_or(nic);
+        links
+            .iter()
+            .any(|link| named(nic, link.index) || named(base, link.index))
+    });
+    *seen |= there || count > 0;
+    let master = match rule.quorum {
+        Quorum::All => count == rule.addresses.len(),
+        Quorum::Any => count > 0,
+    };
+    if master {
+        Role::Master
+    } else if !*seen && rule.nic_never_seen == NicNeverSeen::Unknown {
+        Role::Unknown
+    } else {
+        Role::Backup
+    }
+}
+
+/// How long roles are believed without an answer: three polls, at least five seconds.
+fn patience(settings: &Settings) -> Duration {
+    Duration::from_secs(5).max(settings.poll_every * 3)
+}

@@ -1,0 +1,303 @@
+//! The world around a machine: a kernel, scripts, a disk, an operator, and time that jumps from one
+//! happening to the next. Drives the machine by its public interface and by its law alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use keepstart::machine::job::InstanceId;
+use keepstart::machine::message::{Input, Output};
+use keepstart::machine::settings::{InstanceName, Settings};
+use keepstart::machine::{Machine, Time};
+
+use crate::agenda::{Agenda, Happening};
+use crate::check::LifeCheck;
+use crate::choice::Choices;
+use crate::disk::Disk;
+use crate::kernel::FakeKernel;
+use crate::scripts::Scripts;
+use crate::setup;
+use crate::told::Told;
+
+/// How many inputs and outputs are shown of a world that went wrong.
+const TRACE_LINES: usize = 60;
+/// More outputs than this at one point in time are a busy loop.
+const OUTPUTS_AT_ONCE: u64 = 5_000;
+
+/// What is found wrong, as a sentence.
+pub(crate) type Verdict = Result<(), String>;
+
+/// Whether a world keeps what happened in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// Nothing: fast.
+    Nothing,
+    /// The last lines, and a hash over all.
+    Trace,
+}
+
+/// Everything.
+pub(crate) struct World {
+    pub(crate) choices: Choices,
+    pub(crate) now: Time,
+    pub(crate) agenda: Agenda,
+    pub(crate) kernel: FakeKernel,
+    pub(crate) scripts: Scripts,
+    pub(crate) disk: Disk,
+    pub(crate) settings: Settings,
+    pub(crate) daemon: Option<Daemon>,
+    pub(crate) lives: u32,
+    /// No more flips, faults or operators.
+    pub(crate) frozen: bool,
+    pub(crate) flips: u64,
+    pub(crate) paces: [u64; setup::SLOTS],
+    /// Instances that cannot be expected to know their service: is-running was taken away.
+    pub(crate) excused: BTreeSet<InstanceName>,
+    pub(crate) outputs: u64,
+    outputs_at: (Time, u64),
+    record: Record,
+    trace: VecDeque<String>,
+    hash: DefaultHasher,
+}
+
+/// One life of the daemon.
+pub(crate) struct Daemon {
+    pub(crate) machine: Machine,
+    pub(crate) life: u32,
+    pub(crate) told: Told,
+    pub(crate) check: LifeCheck,
+    pub(crate) ending: bool,
+    pub(crate) finished: bool,
+    pub(crate) watched: BTreeSet<IpAddr>,
+    pub(crate) subscribing: bool,
+    pub(crate) names: BTreeMap<InstanceId, InstanceName>,
+}
+
+impl World {
+    pub(crate) fn new(mut choices: Choices, record: Record) -> Self {
+        let kernel = FakeKernel::new(&mut choices);
+        let settings = setup::settings(&mut choices);
+        let mut world = Self {
+            kernel,
+            settings,
+            choices,
+            now: Time::from_start(Duration::from_secs(1)),
+            agenda: Agenda::default(),
+            scripts: Scripts::new(),
+            disk: Disk::default(),
+            daemon: None,
+            lives: 0,
+            frozen: false,
+            flips: 0,
+            paces: [100; setup::SLOTS],
+            excused: BTreeSet::new(),
+            outputs: 0,
+            outputs_at: (Time::ZERO, 0),
+            record,
+            trace: VecDeque::new(),
+            hash: DefaultHasher::new(),
+        };
+        world.agenda.put(world.now, Happening::DaemonBegins);
+        world.begin_troubles();
+        world
+    }
+
+    /// Lives through this many flips.
+    pub(crate) fn live(&mut self, flips: u64) -> Verdict {
+        let end = self.flips + flips;
+        while self.flips < end {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Lives until this time.
+    pub(crate) fn live_until(&mut self, end: Time) -> Verdict {
+        while self.next_time().is_some_and(|at| at <= end) {
+            self.step()?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        let due = self.deadline();
+        self.agenda.next().into_iter().chain(due).min()
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.daemon.as_ref()?.machine.next_deadline()
+    }
+
+    /// Time jumps to what comes next, and it happens.
+    fn step(&mut self) -> Verdict {
+        let due = self.deadline();
+        let happens = self.agenda.next();
+        let (at, timeout) = match (due, happens) {
+            (None, None) => return Err("nothing will ever happen again".into()),
+            (Some(due), None) => (due, true),
+            (None, Some(happens)) => (happens, false),
+            // Of what falls on the same moment either may come first.
+            (Some(due), Some(happens)) if due == happens => (due, self.choices.chance(500)),
+            (Some(due), Some(happens)) => (due.min(happens), due < happens),
+        };
+        if at < self.now {
+            return Err(format!(
+                "a deadline lies in the past: {at:?} at {:?}",
+                self.now
+            ));
+        }
+        self.now = at;
+        if timeout {
+            return self.feed(None);
+        }
+        let Some(happening) = self.agenda.pop() else {
+            return Ok(());
+        };
+        self.happen(happening)
+    }
+
+    /// One mutation of the machine and all that comes of it; `None`: time has passed.
+    pub(crate) fn feed(&mut self, input: Option<Input>) -> Verdict {
+        self.note("in ", &input);
+        let Some(daemon) = &mut self.daemon else {
+            return Ok(());
+        };
+        match &input {
+            // An ending daemon takes no new configuration.
+            Some(Input::Reload(_)) if daemon.ending => {}
+            other => daemon.told.input(other.as_ref(), &self.settings, self.now),
+        }
+        if let Some(Input::Reload(new)) = &input
+            && !daemon.ending
+        {
+            self.settings = new.clone();
+        }
+        if matches!(
+            input,
+            Some(Input::Reload(_) | Input::Audit(_) | Input::Shutdown)
+        ) {
+            daemon.check.stimulated();
+        }
+        daemon.told.look(&self.settings, self.now);
+        match input {
+            Some(input) => daemon.machine.handle(input, self.now),
+            None => daemon.machine.handle_timeout(self.now),
+        }
+        self.drain()
+    }
+
+    /// Fetches and does what the machine wants, then looks whether all is well.
+    pub(crate) fn drain(&mut self) -> Verdict {
+        let mut outputs = Vec::new();
+        if let Some(daemon) = &mut self.daemon {
+            outputs.extend(std::iter::from_fn(|| daemon.machine.poll_output()));
+        }
+        if self.outputs_at.0 != self.now {
+            self.outputs_at = (self.now, 0);
+        }
+        let count = u64::try_from(outputs.len()).unwrap_or(u64::MAX);
+        self.outputs_at.1 += count;
+        self.outputs += count;
+        if self.outputs_at.1 > OUTPUTS_AT_ONCE {
+            return Err("the machine is busy without end".into());
+        }
+        for output in &outputs {
+            self.note("out", output);
+            self.check_output(output)?;
+            self.perform(output)?;
+        }
+        self.check_state(&outputs)?;
+        if self.daemon.as_ref().is_some_and(|daemon| daemon.finished) {
+            self.end_life();
+        }
+        Ok(())
+    }
+
+    /// The answer to the last lines and to the hash over everything.
+    pub(crate) fn account(&self) -> (String, u64) {
+        let lines: Vec<_> = self.trace.iter().cloned().collect();
+        (lines.join("\n"), self.hash.finish())
+    }
+
+    pub(crate) fn note(&mut self, kind: &str, what: &impl Debug) {
+        if self.record == Record::Nothing {
+            return;
+        }
+        let line = format!("{:>14?} {kind} {what:?}", self.now.since_start());
+        line.hash(&mut self.hash);
+        if self.trace.len() == TRACE_LINES {
+            self.trace.pop_front();
+        }
+        let short: String = line.chars().take(900).collect();
+        self.trace.push_back(short);
+    }
+
+    /// Does what an output says.
+    fn perform(&mut self, output: &Output) -> Verdict {
+        let now = self.now;
+        let Some(daemon) = &mut self.daemon else {
+            return Ok(());
+        };
+        let life = daemon.life;
+        match output {
+            Output::Watch(addresses) => daemon.watched.clone_from(addresses),
+            Output::Subscribe => {
+                if std::mem::replace(&mut daemon.subscribing, true) {
+                    return Err("a subscription was asked for twice".into());
+                }
+                let after = self.choices.around_ms(&[0, 1, 10]);
+                self.agenda
+                    .put(now + after, Happening::SubscribeAnswer { life });
+            }
+            Output::Dump => {
+                if !daemon.told.dump_asked() {
+                    return Err("a dump was asked for while one is under way".into());
+                }
+                let takes = self.choices.within(self.kernel.manners.dump_time);
+                let shows = self.choices.within(takes);
+                self.agenda.put(now + shows, Happening::Snapshot { life });
+                self.agenda.put(now + takes, Happening::DumpAnswer { life });
+            }
+            Output::Start(job) => {
+                self.disk.intends(job, now);
+                self.scripts
+                    .begin(job, &mut self.choices, &mut self.agenda, now);
+            }
+            Output::Signal { job, signal } => {
+                let (choices, agenda) = (&mut self.choices, &mut self.agenda);
+                if !self.scripts.signal(*job, *signal, choices, agenda, now) {
+                    return Err(format!("{job} is signalled and does not run"));
+                }
+            }
+            Output::ReserveEpochs {
+                instance,
+                name,
+                through,
+            } => {
+                let (instance, name, through) = (*instance, name.clone(), *through);
+                let after = self.choices.around_ms(&[0, 5, 30_000]);
+                let noted = Happening::EpochsNoted {
+                    life,
+                    instance,
+                    name,
+                    through,
+                };
+                self.agenda.put(now + after, noted);
+            }
+            Output::Remember { name, knowledge } => self.disk.remember(name, *knowledge),
+            Output::Gone(id) => {
+                if let Some(name) = daemon.names.remove(id) {
+                    daemon.told.gone(&name);
+                    // Whoever has the service now, keepstart has let go of it.
+                    self.scripts.services.remove(&name);
+                }
+            }
+            Output::Finished => daemon.finished = true,
+            Output::Event(_) | Output::Changed(_) => {}
+        }
+        Ok(())
+    }
+}
