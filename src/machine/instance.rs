@@ -184,6 +184,8 @@ impl Instance {
             };
         }
         match self.role.role() {
+            // A loss that is held back stops nothing yet, but nothing is started on a role that is leaving.
+            Role::Master if matches!(self.role.hold(), Hold::Loss(_)) => Wish::Hold,
             Role::Master => Wish::Run,
             Role::Backup => Wish::Rest(self.why),
             Role::Unknown => match self.unknown_stop_at() {

@@ -56,7 +56,7 @@ fn go_well(seed: u64) {
     let fault = verdict
         .err()
         .unwrap_or_else(|| "it went well the second time".into());
-    panic!("KEEPSTART_SIM_SEED={seed}\n{trace}\n{fault}\nKEEPSTART_SIM_SEED={seed}");
+    panic!("KEEPSTART_SIM_SEED={seed}\n{trace}\nfault: {fault}\nKEEPSTART_SIM_SEED={seed}");
 }
 
 fn setting(name: &str) -> Option<u64> {
