@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::instance::Instance;
-use super::job::{InstanceId, Knowledge};
+use super::job::{InstanceId, Knowledge, Role};
 use super::message::{Event, Output, Restored};
-use super::reason::Reason;
+use super::reason::{Cause, Reason};
 use super::settings::{InstanceName, InstanceSettings, Release, Settings};
 use super::timers::InstanceTimer;
 use super::{Machine, Time};
@@ -115,6 +115,8 @@ impl Machine {
             self.watch.add(id, &new.role);
             instance.unlooked = true;
             instance.nic_seen &= old.role.nic == new.role.nic;
+            // What the old rule said, or what was last seen before the instance left, says nothing now.
+            instance.observe(Role::Unknown, Cause::NotLookedYet, &mut self.shared, now);
         }
         let audit = new.is_running.is_some().then(|| now + new.audit_every);
         self.shared.set_timer(id, InstanceTimer::Audit, audit);
