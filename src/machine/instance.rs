@@ -205,8 +205,9 @@ impl Instance {
     pub(crate) fn plan(&self, ending: bool, now: Time) -> Plan {
         let wish = self.wish(ending, now);
         let asks = self.settings.is_running.is_some();
+        let released = ending || self.leaving.is_some();
         if wish == Wish::Hold {
-            return Plan::Wait(self.idle_while_held(ending || self.leaving.is_some()));
+            return Plan::Wait(self.idle(wish, released));
         }
         // What an action did is asked at once, even while the next attempt has to wait.
         if asks && self.ask == Some(Reason::Verify) {
@@ -233,7 +234,7 @@ impl Instance {
             }
             (Wish::Run, Knowledge::Running)
             | (Wish::Rest(_), Knowledge::Stopped)
-            | (Wish::Hold, _) => Plan::Wait(self.content()),
+            | (Wish::Hold, _) => Plan::Wait(self.idle(wish, released)),
         }
     }
 
@@ -300,26 +301,20 @@ impl Instance {
         }
     }
 
-    fn content(&self) -> Next {
-        match self.role.hold() {
-            Hold::Gain(until) => Next::GainHeld { until },
-            Hold::Loss(until) => Next::LossHeld { until },
-            Hold::None => Next::Content {
-                role: self.role.role(),
-                knowledge: self.knowledge,
-            },
-        }
-    }
-
-    fn idle_while_held(&self, ending: bool) -> Next {
-        if ending {
+    /// Why there is nothing to do. `released`: the role has no say any more.
+    fn idle(&self, wish: Wish, released: bool) -> Next {
+        if released {
             return Next::Ending;
         }
         match self.role.hold() {
             Hold::Gain(until) => Next::GainHeld { until },
             Hold::Loss(until) => Next::LossHeld { until },
-            Hold::None => Next::HeldByUnknown {
+            Hold::None if wish == Wish::Hold => Next::HeldByUnknown {
                 stop_at: self.unknown_stop_at(),
+            },
+            Hold::None => Next::Content {
+                role: self.role.role(),
+                knowledge: self.knowledge,
             },
         }
     }
