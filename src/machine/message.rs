@@ -55,9 +55,9 @@ pub enum Input {
         /// The last one.
         through: u64,
     },
-    /// A new configuration, already checked.
+    /// A new configuration, already checked. An ending daemon takes none.
     Reload(Settings),
-    /// An operator wants an audit, of one instance or of all.
+    /// An operator wants an audit, of one instance or of all. An ending daemon makes none.
     Audit(Option<InstanceName>),
     /// The daemon is to end: no new action begins (but those of `on-exit: stop`).
     Shutdown,

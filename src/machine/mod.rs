@@ -134,6 +134,7 @@ impl Machine {
                     instance.epoch_reserved = instance.epoch_reserved.max(through);
                 }
             }
+            Input::Reload(_) | Input::Audit(_) if self.shared.ending => {}
             Input::Reload(settings) => self.reload(&settings, now),
             Input::Audit(name) => self.audit(name.as_ref(), now),
             Input::Shutdown => self.shutdown(now),

@@ -287,7 +287,7 @@ impl World {
             (Role::Unknown, role) => role == Role::Unknown,
             (Role::Backup, Role::Backup) | (Role::Master, Role::Master) => true,
             (Role::Backup, Role::Master) => {
-                !one.debounce.hold_on_loss.is_zero() && for_ <= level.hold_on_loss
+                !level.hold_on_loss.is_zero() && for_ <= level.hold_on_loss
             }
             (Role::Backup, Role::Unknown) => false,
             (Role::Master, Role::Backup | Role::Unknown) => !level.calm && for_ <= level.window,
