@@ -1,0 +1,423 @@
+//! The executor: owns every job between its submission and its end. It lives on the reactor thread and makes
+//! no call that can wait: it hands jobs to the spawner threads, hears of ends by pidfd, and signals groups.
+//!
+//! ```text
+//!   submit ──▶ Spawning ──▶ Running ──▶ (main process ended) ──▶ Ended         never signalled
+//!                 │            │                                   ▲
+//!                 │            └─ signal ─▶ Running, signalled ─▶ Emptying ──┘  until its group is empty
+//!                 └─ signal: withdrawn, or delivered once the process exists
+//!   adopt ─────────────────▶ Running
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{sleep, sleep_until};
+
+use super::launch::{Launcher, Spawned};
+use super::process::{
+    Group, Kinship, group_state, has_ended, keep_children, reap_inherited, signal_group, take_exit,
+    to_pid,
+};
+use super::spawner::{ExecutorCounters, Reply, Spawners};
+use super::{JobRecorder, now};
+use crate::machine::job::{Exit, Job, JobId, JobSignal};
+use crate::machine::message::Adopted;
+
+/// Jobs at once at most; further ones end as not started and are counted. An instance has at most one, so
+/// this is a bound for configurations beyond all reason, and for faults of the caller.
+const JOBS_MAX: usize = 65_536;
+
+/// The first and the longest step between two looks at a group that is to become empty.
+const EMPTY_STEP_FIRST: Duration = Duration::from_millis(5);
+const EMPTY_STEP_MAX: Duration = Duration::from_millis(100);
+
+/// Between two looks at a process for which there is no pidfd.
+const UNWATCHED_STEP: Duration = Duration::from_millis(100);
+
+/// What the executor is given.
+pub struct ExecutorOptions {
+    /// Where the jobs' output files go: the directory that the [`OutputFollower`](super::OutputFollower) follows.
+    pub output_directory: PathBuf,
+    /// Writes down which processes exist.
+    pub recorder: Arc<dyn JobRecorder>,
+    /// What every job's environment begins with; see [`inherited_environment`](super::inherited_environment).
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// The executor could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The ends of children would be lost.
+    #[error("cannot learn or change how this process treats SIGCHLD")]
+    Children(#[source] io::Error),
+    /// The system has no thread left.
+    #[error("cannot make the spawner threads")]
+    Threads(#[source] io::Error),
+}
+
+/// What happened to a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecEvent {
+    /// Its main process exists. Not told of adopted jobs.
+    Spawned {
+        /// Which job.
+        job: JobId,
+        /// The process, which leads a group of the same number.
+        pid: u32,
+        /// When its exec had succeeded.
+        at: Instant,
+    },
+    /// It has ended. Told once of every job that was submitted or adopted.
+    Ended {
+        /// Which job.
+        job: JobId,
+        /// How its main process ended.
+        exit: Exit,
+        /// When that was seen.
+        at: Instant,
+    },
+}
+
+/// Where a job stands.
+enum Run {
+    /// With the spawners.
+    Spawning {
+        /// To be delivered once there is a process.
+        wanted: Option<JobSignal>,
+    },
+    /// Its main process has not ended, as far as we have heard.
+    Running {
+        group: Pid,
+        pidfd: Option<Arc<OwnedFd>>,
+        signalled: bool,
+    },
+    /// Its main process has ended after a signal; members of its group have perhaps not.
+    Emptying {
+        group: Pid,
+        exit: Exit,
+        look_at: Instant,
+        step: Duration,
+    },
+}
+
+type EndOfProcess = Pin<Box<dyn Future<Output = (JobId, Exit)> + Send>>;
+
+/// Runs jobs. See the file's head.
+pub struct Executor {
+    spawners: Spawners,
+    runs: BTreeMap<JobId, Run>,
+    /// One for each job that is `Running`.
+    ends: FuturesUnordered<EndOfProcess>,
+    /// Events not yet handed out: at most two for each job.
+    ready: VecDeque<ExecEvent>,
+    /// How many jobs are `Emptying`, so that the usual case looks at none.
+    emptying: usize,
+    counters: ExecutorCounters,
+}
+
+impl Executor {
+    /// Makes the executor and its normal spawner threads.
+    pub fn new(options: ExecutorOptions) -> Result<Self, ExecutorError> {
+        keep_children().map_err(ExecutorError::Children)?;
+        let launcher = Launcher {
+            environment: options.environment,
+            output_directory: options.output_directory,
+            recorder: options.recorder,
+        };
+        Ok(Self {
+            spawners: Spawners::new(launcher).map_err(ExecutorError::Threads)?,
+            runs: BTreeMap::new(),
+            ends: FuturesUnordered::new(),
+            ready: VecDeque::new(),
+            emptying: 0,
+            counters: ExecutorCounters::default(),
+        })
+    }
+
+    /// Takes a job over. Its end will be told, whatever happens.
+    pub fn submit(&mut self, job: Box<Job>) {
+        if self.runs.len() >= JOBS_MAX {
+            self.counters.refused += 1;
+            let error = format!("cannot run more than {JOBS_MAX} jobs at once");
+            self.end(job.id, Exit::NotStarted(error));
+            return;
+        }
+        self.counters.submitted += 1;
+        self.runs.insert(job.id, Run::Spawning { wanted: None });
+        self.spawners.submit(job);
+    }
+
+    /// Signals the job's process group, now or as soon as there is one. A job that has ended, or whose main
+    /// process has ended without a signal, is left alone: what it left in the background is meant to stay.
+    pub fn signal(&mut self, job: JobId, signal: JobSignal) {
+        match self.runs.get_mut(&job) {
+            None => {}
+            Some(Run::Spawning { wanted }) => {
+                // The stronger signal stays: after a KILL nobody is left to take a TERM.
+                if *wanted != Some(JobSignal::Kill) {
+                    *wanted = Some(signal);
+                }
+                if self.spawners.withdraw(job).is_some() {
+                    let error = "it was told to end before it was started".to_owned();
+                    self.runs.remove(&job);
+                    self.counters.not_started += 1;
+                    self.end(job, Exit::NotStarted(error));
+                }
+            }
+            Some(Run::Running {
+                group,
+                pidfd,
+                signalled,
+            }) => {
+                // The number is the group's: a child is reaped on this thread only, and a process that is
+                // not our child is seen here to be alive. Between that look and the signal it could only be
+                // lost to a whole round through all pids.
+                if !*signalled && pidfd.as_ref().is_some_and(has_ended) {
+                    return;
+                }
+                *signalled = true;
+                let group = *group;
+                self.send(group, signal);
+            }
+            Some(Run::Emptying {
+                group,
+                look_at,
+                step,
+                ..
+            }) => {
+                *step = EMPTY_STEP_FIRST;
+                *look_at = now();
+                let group = *group;
+                self.send(group, signal);
+            }
+        }
+    }
+
+    /// Watches a process of an earlier life of the daemon; its end will be told as [`Exit::Unseen`]. To be
+    /// called within a tokio runtime, right after [`find_orphan`](super::find_orphan) has found it.
+    pub fn adopt(&mut self, adopted: &Adopted) {
+        self.counters.submitted += 1;
+        let opened = to_pid(adopted.pid).map(|pid| (pid, pidfd_open(pid, PidfdFlags::empty())));
+        match opened {
+            None | Some((_, Err(Errno::SRCH))) => self.end(adopted.job, Exit::Unseen),
+            Some((pid, pidfd)) => self.watch(adopted.job, pid, pidfd.ok(), Kinship::Stranger),
+        }
+    }
+
+    /// The next thing that happens to a job; pends for ever while there is none. Cancel-safe: what has happened
+    /// is kept in `self`. To be called within a tokio runtime with its timer enabled.
+    pub async fn next(&mut self) -> ExecEvent {
+        loop {
+            while let Some(reply) = self.spawners.take_reply() {
+                self.launched(reply);
+            }
+            let look_at = self.look(now());
+            if let Some(event) = self.ready.pop_front() {
+                return event;
+            }
+            let look = async {
+                match look_at {
+                    Some(at) => sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.spawners.replied() => {}
+                Some((job, exit)) = self.ends.next(), if !self.ends.is_empty() => {
+                    self.main_ended(job, exit);
+                }
+                () = look => {}
+            }
+        }
+    }
+
+    /// Whether there is no job, and nothing left to tell of one.
+    pub fn is_idle(&self) -> bool {
+        self.runs.is_empty() && self.ready.is_empty()
+    }
+
+    /// Jobs whose spawn takes longer than 30 ms, with the time it has taken: their file is under a write lease,
+    /// or on a file server that does not answer.
+    pub fn hanging_spawns(&self) -> Vec<(JobId, Duration)> {
+        self.spawners.hanging(now())
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> ExecutorCounters {
+        let mut counters = self.counters;
+        self.spawners.count(&mut counters);
+        counters
+    }
+
+    fn launched(&mut self, Reply { job, result }: Reply) {
+        let wanted = match self.runs.remove(&job) {
+            Some(Run::Spawning { wanted }) => wanted,
+            Some(Run::Running { .. } | Run::Emptying { .. }) | None => None,
+        };
+        match result {
+            Err(error) => {
+                self.counters.not_started += 1;
+                self.end(job, Exit::NotStarted(error));
+            }
+            Ok(Spawned { pid, pidfd, at }) => {
+                self.counters.spawned += 1;
+                self.ready.push_back(ExecEvent::Spawned { job, pid, at });
+                // A pid of the kernel always is a positive i32.
+                if let Some(pid) = to_pid(pid) {
+                    self.watch(job, pid, pidfd, Kinship::Child);
+                }
+                if let Some(signal) = wanted {
+                    self.signal(job, signal);
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, job: JobId, pid: Pid, pidfd: Option<OwnedFd>, kinship: Kinship) {
+        let pidfd = pidfd.map(Arc::new);
+        let readable = pidfd.clone().and_then(register);
+        self.counters.unwatched += u64::from(readable.is_none());
+        self.ends
+            .push(Box::pin(end_of(job, pid, readable, kinship)));
+        let run = Run::Running {
+            group: pid,
+            pidfd,
+            signalled: false,
+        };
+        self.runs.insert(job, run);
+    }
+
+    fn main_ended(&mut self, job: JobId, exit: Exit) {
+        match self.runs.remove(&job) {
+            Some(Run::Running {
+                group,
+                signalled: true,
+                ..
+            }) => {
+                let run = Run::Emptying {
+                    group,
+                    exit,
+                    look_at: now(),
+                    step: EMPTY_STEP_FIRST,
+                };
+                self.runs.insert(job, run);
+                self.emptying += 1;
+            }
+            Some(Run::Running { .. } | Run::Spawning { .. } | Run::Emptying { .. }) | None => {
+                self.end(job, exit);
+            }
+        }
+    }
+
+    /// Does what is due and gives back when something is due next.
+    fn look(&mut self, now: Instant) -> Option<Instant> {
+        let relief = self.spawners.relieve(now);
+        let emptying = self.look_at_groups(now);
+        relief.into_iter().chain(emptying).min()
+    }
+
+    /// Looks whether signalled groups have become empty. Of all that happens to a job this is the one thing
+    /// that the kernel does not tell, so it is asked, in growing steps, and only between the end of a
+    /// signalled main process and the end of the last process of its group.
+    ///
+    /// The main process has been reaped then: as a zombie it would be a member itself. Its number stays taken
+    /// as long as the group has a member. After that it could come again only if all other pids of the system
+    /// were handed out within one step, because the kernel hands them out in a circle.
+    fn look_at_groups(&mut self, now: Instant) -> Option<Instant> {
+        if self.emptying == 0 {
+            return None;
+        }
+        let mut next: Option<Instant> = None;
+        let mut ended = Vec::new();
+        for (job, run) in &mut self.runs {
+            let Run::Emptying {
+                group,
+                look_at,
+                step,
+                exit,
+            } = run
+            else {
+                continue;
+            };
+            if *look_at <= now {
+                reap_inherited(*group);
+                if group_state(*group) == Group::Empty {
+                    ended.push((*job, exit.clone()));
+                    continue;
+                }
+                *look_at = now + *step;
+                *step = (*step * 2).min(EMPTY_STEP_MAX);
+            }
+            next = Some(next.map_or(*look_at, |next| next.min(*look_at)));
+        }
+        for (job, exit) in ended {
+            self.runs.remove(&job);
+            self.emptying -= 1;
+            self.end(job, exit);
+        }
+        next
+    }
+
+    fn send(&mut self, group: Pid, signal: JobSignal) {
+        if signal_group(group, signal).is_err() {
+            self.counters.signals_failed += 1;
+        }
+    }
+
+    fn end(&mut self, job: JobId, exit: Exit) {
+        self.counters.ended += 1;
+        let at = now();
+        self.ready.push_back(ExecEvent::Ended { job, exit, at });
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe for descriptors that may be closed or changed meanwhile; an Arc<OwnedFd> \
+              owns one descriptor for as long as the AsyncFd lives"
+)]
+fn register(pidfd: Arc<OwnedFd>) -> Option<AsyncFd<Arc<OwnedFd>>> {
+    AsyncFd::with_interest(pidfd, Interest::READABLE).ok()
+}
+
+/// Pends until the process has ended; reaps it if it is a child. It may be dropped at any point before that.
+async fn end_of(
+    job: JobId,
+    pid: Pid,
+    pidfd: Option<AsyncFd<Arc<OwnedFd>>>,
+    kinship: Kinship,
+) -> (JobId, Exit) {
+    loop {
+        match &pidfd {
+            Some(pidfd) => match pidfd.readable().await {
+                Ok(mut ready) => match kinship {
+                    Kinship::Stranger => return (job, Exit::Unseen),
+                    Kinship::Child => ready.clear_ready(),
+                },
+                // Only when the runtime itself is ending.
+                Err(_) => sleep(UNWATCHED_STEP).await,
+            },
+            None => sleep(UNWATCHED_STEP).await,
+        }
+        if let Some(exit) = take_exit(pid, kinship) {
+            return (job, exit);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

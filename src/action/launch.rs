@@ -1,0 +1,281 @@
+//! From a job to a process: program, arguments, environment, output, and the sentence that says why it could
+//! not be. Runs on a spawner thread, which it may keep waiting: posix_spawn(3) suspends its caller until the
+//! exec, and the exec waits for a write lease or a file server as long as these like.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use super::JobRecorder;
+use super::environment::{job_variables, keepalived_arguments, search_path};
+use super::output::OutputName;
+use super::process::{ProcessStart, ProcessStat, plain, to_pid};
+use crate::machine::job::Job;
+use crate::machine::settings::{Arguments, Command};
+
+/// The shell of lines, and of files whose format the kernel does not know.
+const SHELL: &str = "/bin/sh";
+
+/// What all launches share; made once.
+pub(super) struct Launcher {
+    /// The environment that every job begins with.
+    pub(super) environment: Vec<(OsString, OsString)>,
+    /// Where output files go.
+    pub(super) output_directory: PathBuf,
+    /// Writes down which processes exist.
+    pub(super) recorder: Arc<dyn JobRecorder>,
+}
+
+/// A process that exists, unreaped.
+pub(super) struct Spawned {
+    /// Its number, which is its group's too.
+    pub(super) pid: u32,
+    /// Becomes readable when it ends. `None` when descriptors were scarce (EMFILE).
+    pub(super) pidfd: Option<OwnedFd>,
+    /// When the exec had succeeded.
+    pub(super) at: Instant,
+}
+
+/// Where a job's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputFate {
+    /// Into its file.
+    Kept,
+    /// Nowhere, because no file could be made: a full disk must not stop a failover.
+    Lost,
+}
+
+impl Launcher {
+    /// Runs the job's command; the error is a sentence for people.
+    pub(super) fn launch(&self, job: &Job) -> (Result<Spawned, String>, OutputFate) {
+        self.recorder.intent(job);
+        let name = OutputName::of(job);
+        let (output, fate) = match name.create(&self.output_directory) {
+            Ok(file) => (Some(file), OutputFate::Kept),
+            Err(_) => (None, OutputFate::Lost),
+        };
+        match self.spawn(job, output.as_ref()) {
+            Ok(child) => {
+                let at = super::now();
+                let pid = child.id();
+                // The child is unreaped, and only the executor reaps it, once it has heard of it: so the
+                // number is this process's for as long as this function runs.
+                let pidfd = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+                let started = ProcessStat::read(pid).map_or(ProcessStart(0), |stat| stat.start);
+                self.recorder.spawned(job, pid, started);
+                (Ok(Spawned { pid, pidfd, at }), fate)
+            }
+            Err(error) => {
+                // Nobody has written into it: it is only in the way.
+                name.remove(&self.output_directory);
+                self.recorder.not_spawned(job);
+                (Err(error), fate)
+            }
+        }
+    }
+
+    fn spawn(&self, job: &Job, output: Option<&File>) -> Result<process::Child, String> {
+        let invocation = Invocation::of(job, search_path(job, &self.environment))?;
+        let failed = |error: &io::Error| explain(&invocation.program, job, error);
+        match self
+            .command(job, &invocation, output)
+            .and_then(|mut c| c.spawn())
+        {
+            Err(error) if is(&error, Errno::NOEXEC) => {
+                let by_shell = invocation.by_shell().ok_or_else(|| failed(&error))?;
+                self.command(job, &by_shell, output)
+                    .and_then(|mut c| c.spawn())
+                    .map_err(|error| failed(&error))
+            }
+            result => result.map_err(|error| failed(&error)),
+        }
+    }
+
+    /// The command in a form for which std calls posix_spawn(3), so that this process's memory is not copied:
+    /// no `pre_exec`, no user, no group list, and a program with a slash where `PATH` is among the variables.
+    fn command(
+        &self,
+        job: &Job,
+        invocation: &Invocation,
+        output: Option<&File>,
+    ) -> io::Result<process::Command> {
+        let mut command = process::Command::new(&invocation.program);
+        command
+            .args(&invocation.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(job_variables(job))
+            .envs(
+                job.settings
+                    .environment
+                    .iter()
+                    .map(|(name, value)| (name, value)),
+            )
+            .process_group(0)
+            .stdin(Stdio::null());
+        if let Some(directory) = &job.command.working_directory {
+            command.current_dir(directory);
+        }
+        match output {
+            Some(file) => command.stdout(file.try_clone()?).stderr(file.try_clone()?),
+            None => command.stdout(Stdio::null()).stderr(Stdio::null()),
+        };
+        Ok(command)
+    }
+}
+
+/// A program and its arguments, as execve(2) takes them.
+#[derive(Debug, PartialEq, Eq)]
+struct Invocation {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    format: Format,
+}
+
+/// What to do when the kernel does not know the program's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// Hand the file to the shell, as a shell itself does with a script that has no `#!` line.
+    ShellMayRead,
+    /// Fail.
+    KernelMustKnow,
+}
+
+impl Invocation {
+    fn of(job: &Job, path: &OsStr) -> Result<Self, String> {
+        let appended: &[&str] = match job.settings.arguments {
+            Arguments::None => &[],
+            Arguments::Keepalived => &keepalived_arguments(job),
+        };
+        let mut arguments: Vec<OsString> = Vec::new();
+        let (program, format) = match &job.command.run {
+            Command::File(file) => (with_slash(file), Format::ShellMayRead),
+            Command::Shell(line) => {
+                arguments.push("-c".into());
+                arguments.push(line_with_arguments(line, appended).into());
+                if !appended.is_empty() {
+                    // The word after the line is `$0`; the shell begins its own error messages with it.
+                    arguments.push("sh".into());
+                }
+                (PathBuf::from(SHELL), Format::KernelMustKnow)
+            }
+            Command::Argv(words) => {
+                let (program, rest) = words
+                    .split_first()
+                    .ok_or("the command is an empty list of words")?;
+                arguments.extend(rest.iter().map(OsString::from));
+                (find_program(program, path)?, Format::KernelMustKnow)
+            }
+        };
+        arguments.extend(appended.iter().map(OsString::from));
+        Ok(Self {
+            program,
+            arguments,
+            format,
+        })
+    }
+
+    fn by_shell(&self) -> Option<Self> {
+        match self.format {
+            Format::KernelMustKnow => None,
+            Format::ShellMayRead => {
+                let file = self.program.clone().into_os_string();
+                Some(Self {
+                    program: SHELL.into(),
+                    arguments: std::iter::once(file)
+                        .chain(self.arguments.iter().cloned())
+                        .collect(),
+                    format: Format::KernelMustKnow,
+                })
+            }
+        }
+    }
+}
+
+/// A path without a slash would be looked for in `PATH`; a file is meant where it stands.
+fn with_slash(file: &Path) -> PathBuf {
+    if file.as_os_str().as_encoded_bytes().contains(&b'/') {
+        file.to_owned()
+    } else {
+        Path::new(".").join(file)
+    }
+}
+
+/// The line such that the arguments reach the command.
+///
+/// In any line `"$@"` and `$1` to `$4` are the arguments. A line of plain words is one command, and like a
+/// shell's own command it gets them at its end, because `notify "/etc/notify.sh web"` of a keepalived file
+/// means just that.
+fn line_with_arguments(line: &str, arguments: &[&str]) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || " /._-+=:,@%".contains(c);
+    if !arguments.is_empty() && line.chars().all(is_plain) {
+        format!("{line} \"$@\"")
+    } else {
+        line.to_owned()
+    }
+}
+
+/// Looks a program up as execvp(3) does. It is done here because std, asked to do it, gives up posix_spawn.
+fn find_program(program: &str, path: &OsStr) -> Result<PathBuf, String> {
+    if program.contains('/') {
+        return Ok(program.into());
+    }
+    std::env::split_paths(path)
+        // An empty entry means the present directory; so does "./PROGRAM", and it has the slash.
+        .map(|directory| with_slash(&directory.join(program)))
+        .find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok())
+        .ok_or_else(|| {
+            format!(
+                "cannot run {program}: there is no such program in PATH {}",
+                path.display()
+            )
+        })
+}
+
+/// Says what could not be run and why. ENOENT has three causes that the kernel does not tell apart: the
+/// directory, the program, or the interpreter in its first line.
+fn explain(program: &Path, job: &Job, error: &io::Error) -> String {
+    let reason = plain(error);
+    if is(error, Errno::NOENT) || is(error, Errno::NOTDIR) {
+        if let Some(directory) = &job.command.working_directory
+            && !directory.is_dir()
+        {
+            let directory = directory.display();
+            return format!("cannot run {} in {directory}: {reason}", program.display());
+        }
+        if let Some(interpreter) = interpreter_of(program) {
+            let program = program.display();
+            return format!("cannot run {program}: its interpreter {interpreter}: {reason}");
+        }
+    }
+    format!("cannot run {}: {reason}", program.display())
+}
+
+/// The interpreter that a script's `#!` line names.
+fn interpreter_of(program: &Path) -> Option<String> {
+    // execve(2): at most 255 characters of the line count.
+    const LINE_MAX: u64 = 256;
+    let mut start = Vec::new();
+    let file = File::open(program).ok()?;
+    file.take(LINE_MAX).read_to_end(&mut start).ok()?;
+    let line = start.split(|&byte| byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line.strip_prefix(b"#!")?).into_owned();
+    Some(line.split_whitespace().next()?.escape_debug().to_string())
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests;

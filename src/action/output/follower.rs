@@ -1,0 +1,403 @@
+//! The follower: owns the directory of output files and reads them as they grow. It belongs to the files thread,
+//! waits for nothing itself, and tells its owner when to come back; inotify(7) says which files have changed.
+//!
+//! ```text
+//!   (new file) ──▶ Written ──▶ lock free ──┬─ is-running ─────────────────────────────▶ unlinked
+//!                                          └─ start, stop ─▶ Left ─▶ nobody has it open ──▲
+//!                                                             ▲ └──▶ somebody has ─▶ Held
+//!                                                             └───── a close ──────────┘
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+
+use super::super::now;
+use super::OutputName;
+use super::files::{CHUNK_SIZE, OutputFile};
+use super::holders::held;
+use super::lines::ChunkEnd;
+use crate::machine::job::{Action, JobId};
+
+/// Files followed at once; each takes a descriptor. Further ones are counted, grow unread, and are taken up at
+/// a later write when there is room.
+const FOLLOWED_MAX: usize = 4096;
+
+/// How long after a file's lock has come free it is looked for in `/proc`, so that one look serves many.
+const HOLDERS_AFTER: Duration = Duration::from_secs(2);
+
+/// Rounds of events in one drain. More than one, because punching a hole is itself told as a modification, and
+/// that event should not wake the owner once more.
+const ROUNDS_MAX: u32 = 4;
+
+/// Buffer for events, in bytes; at 16 bytes and a name each, some tens of them.
+const EVENT_BUFFER_SIZE: usize = 8 * 1024;
+
+/// Events read in one round, so that a busy directory cannot hold the owner.
+const EVENTS_MAX: usize = 4096;
+
+/// The follower could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The directory is not there and could not be made, or cannot be read.
+    #[error("cannot make or read the output directory {path}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// No inotify instance or watch is left (`fs.inotify.max_user_instances`, inotify(7)).
+    #[error("cannot watch the output directory {path}")]
+    Watch {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// One line that a job has printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLine<'a> {
+    /// Whose job.
+    pub instance: &'a str,
+    /// Which action.
+    pub action: Action,
+    /// Its name.
+    pub job: JobId,
+    /// The line without its end: UTF-8, at most 4 KiB before control characters were escaped.
+    pub text: &'a str,
+}
+
+/// What has been counted since the follower was made, and `files` as it is now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OutputCounters {
+    /// Lines told.
+    pub lines: u64,
+    /// Lines read and not told, because a file said too much too fast.
+    pub lines_left_out: u64,
+    /// Bytes skipped unread, because a file grew faster than it was read.
+    pub bytes_left_out: u64,
+    /// Files that their writers truncated.
+    pub truncations: u64,
+    /// Times that the kernel dropped events; every file was then looked at.
+    pub overflows: u64,
+    /// Reads, openings and removals that failed, and files not taken up for want of room.
+    pub failures: u64,
+    /// Files that are followed.
+    pub files: u64,
+}
+
+/// Who may still write into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Somebody who inherited its descriptor.
+    Written,
+    /// Nobody who did; whether somebody opened it anew is looked up at that time.
+    Left { look_at: Instant },
+    /// Somebody who opened it anew.
+    Held,
+}
+
+struct Followed {
+    file: OutputFile,
+    stage: Stage,
+}
+
+/// What an event tells of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum News {
+    /// It is new or has grown.
+    Changed,
+    /// A writer has closed it.
+    Closed,
+}
+
+/// Follows the output files of one directory. See the file's head.
+pub struct OutputFollower {
+    directory: PathBuf,
+    inotify: OwnedFd,
+    files: BTreeMap<String, Followed>,
+    /// Files that were not read to their end for want of time.
+    unfinished: BTreeSet<String>,
+    buffer: Box<[u8]>,
+    counters: OutputCounters,
+}
+
+impl OutputFollower {
+    /// Makes the directory (mode 0700) if it is not there, begins to watch it, and takes up the files that an
+    /// earlier life of the daemon left in it. The parent directory must exist.
+    pub fn open(directory: &Path) -> Result<Self, OutputError> {
+        let path = || directory.to_owned();
+        let unreadable = |source| OutputError::Directory {
+            path: path(),
+            source,
+        };
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(unreadable(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let unwatchable = |source: rustix::io::Errno| OutputError::Watch {
+            path: path(),
+            source: source.into(),
+        };
+        let inotify =
+            inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(unwatchable)?;
+        let wanted =
+            WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
+        inotify::add_watch(&inotify, directory, wanted).map_err(unwatchable)?;
+        let mut follower = Self {
+            directory: directory.to_owned(),
+            inotify,
+            files: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            buffer: vec![0; CHUNK_SIZE].into(),
+            counters: OutputCounters::default(),
+        };
+        follower.take_up_all().map_err(unreadable)?;
+        Ok(follower)
+    }
+
+    /// Readable when a drain has something to do.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// Reads what the files have gained and tells it line by line. Never blocks; the work of one call is bounded.
+    /// Gives back when it wants to be called again even if [`as_fd`](Self::as_fd) is not readable by then.
+    pub fn drain(&mut self, sink: &mut dyn FnMut(OutputLine<'_>)) -> Option<Instant> {
+        let now = now();
+        for name in std::mem::take(&mut self.unfinished) {
+            self.visit(&name, News::Closed, now, sink);
+        }
+        for _ in 0..ROUNDS_MAX {
+            let news = self.read_events();
+            if news.is_empty() {
+                break;
+            }
+            for (name, news) in news {
+                self.visit(&name, news, now, sink);
+            }
+        }
+        self.look_for_holders(now, sink);
+        for followed in self.files.values_mut() {
+            if let Some(left_out) = followed.file.budget.say(now) {
+                sink(line(&followed.file.name, &left_out.sentence()));
+            }
+        }
+        if self.unfinished.is_empty() {
+            self.next_deadline()
+        } else {
+            Some(now)
+        }
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> OutputCounters {
+        OutputCounters {
+            files: u64::try_from(self.files.len()).unwrap_or(u64::MAX),
+            ..self.counters
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let deadlines = self.files.values().flat_map(|followed| {
+            let look_at = match followed.stage {
+                Stage::Left { look_at } => Some(look_at),
+                Stage::Written | Stage::Held => None,
+            };
+            [look_at, followed.file.budget.say_at()]
+        });
+        deadlines.flatten().min()
+    }
+
+    /// The files that have changed, each once, with the weightiest news.
+    fn read_events(&mut self) -> BTreeMap<String, News> {
+        let mut news = BTreeMap::new();
+        let mut buffer = [MaybeUninit::uninit(); EVENT_BUFFER_SIZE];
+        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
+        let mut overflown = false;
+        for _ in 0..EVENTS_MAX {
+            // The error is EAGAIN: there is nothing more.
+            let Ok(event) = reader.next() else { break };
+            overflown |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
+            let Some(name) = event.file_name().and_then(|name| name.to_str().ok()) else {
+                continue;
+            };
+            let told = if event.events().contains(ReadFlags::CLOSE_WRITE) {
+                News::Closed
+            } else {
+                News::Changed
+            };
+            match news.get_mut(name) {
+                Some(known) => *known = told.max(*known),
+                None => {
+                    news.insert(name.to_owned(), told);
+                }
+            }
+        }
+        if overflown {
+            self.counters.overflows += 1;
+            self.counters.failures += u64::from(self.take_up_all().is_err());
+        }
+        news
+    }
+
+    /// Marks every file of the directory for a visit.
+    fn take_up_all(&mut self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                self.unfinished.insert(name);
+            }
+        }
+        Ok(())
+    }
+
+    fn visit(
+        &mut self,
+        name: &str,
+        news: News,
+        now: Instant,
+        sink: &mut dyn FnMut(OutputLine<'_>),
+    ) {
+        if !self.files.contains_key(name) && !self.take_up(name, now) {
+            return;
+        }
+        let Some(followed) = self.files.get_mut(name) else {
+            return;
+        };
+        let left = match (followed.stage, news) {
+            (Stage::Written, News::Closed) => followed.file.is_left(),
+            (Stage::Held, News::Closed) => true,
+            (Stage::Left { .. }, _) | (Stage::Written | Stage::Held, News::Changed) => false,
+        };
+        if left {
+            followed.stage = Stage::Left {
+                look_at: now + HOLDERS_AFTER,
+            };
+        }
+        let end = match followed.stage {
+            Stage::Left { .. } => ChunkEnd::Final,
+            Stage::Written | Stage::Held => ChunkEnd::Open,
+        };
+        let is_check = followed.file.name.action == Action::IsRunning;
+        let more = self.read(name, end, now, sink);
+        if more {
+            self.unfinished.insert(name.to_owned());
+        } else if is_check && end == ChunkEnd::Final {
+            self.remove(name, sink);
+        }
+    }
+
+    /// Begins to follow a file; says whether it does.
+    fn take_up(&mut self, name: &str, now: Instant) -> bool {
+        let Some(parsed) = OutputName::parse(name) else {
+            return false;
+        };
+        if self.files.len() >= FOLLOWED_MAX {
+            self.counters.failures += 1;
+            return false;
+        }
+        match OutputFile::open(&self.directory, parsed, now) {
+            Ok(file) => {
+                let stage = Stage::Written;
+                self.files.insert(name.to_owned(), Followed { file, stage });
+                true
+            }
+            Err(error) => {
+                // The last event of a file that has been unlinked comes after that.
+                self.counters.failures += u64::from(error.kind() != io::ErrorKind::NotFound);
+                false
+            }
+        }
+    }
+
+    /// Reads a file; says whether there is more.
+    fn read(
+        &mut self,
+        name: &str,
+        end: ChunkEnd,
+        now: Instant,
+        sink: &mut dyn FnMut(OutputLine<'_>),
+    ) -> bool {
+        let Some(followed) = self.files.get_mut(name) else {
+            return false;
+        };
+        let mut tell = |name: &OutputName, text: &str| sink(line(name, text));
+        match followed.file.read(end, now, &mut self.buffer, &mut tell) {
+            Ok(visit) => {
+                self.counters.lines += visit.lines;
+                self.counters.lines_left_out += visit.lines_left_out;
+                self.counters.bytes_left_out += visit.bytes_left_out;
+                self.counters.truncations += u64::from(visit.truncated);
+                visit.more
+            }
+            Err(_) => {
+                self.counters.failures += 1;
+                false
+            }
+        }
+    }
+
+    /// Unlinks the files that are due and that nobody has open.
+    fn look_for_holders(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
+        let is_due = |stage: Stage| matches!(stage, Stage::Left { look_at } if look_at <= now);
+        let due: BTreeSet<String> = self
+            .files
+            .iter()
+            .filter(|(name, followed)| is_due(followed.stage) && !self.unfinished.contains(*name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        let held = held(&due);
+        for name in due {
+            if !held.contains(&name) {
+                // Whoever wrote last had closed the file before the look, so this is its end.
+                self.read(&name, ChunkEnd::Final, now, sink);
+                self.remove(&name, sink);
+            } else if let Some(followed) = self.files.get_mut(&name) {
+                followed.stage = Stage::Held;
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &str, sink: &mut dyn FnMut(OutputLine<'_>)) {
+        let Some(mut followed) = self.files.remove(name) else {
+            return;
+        };
+        if let Some(left_out) = followed.file.budget.say_last() {
+            sink(line(&followed.file.name, &left_out.sentence()));
+        }
+        // The spawner removes the file of a job that did not start.
+        match fs::remove_file(self.directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.failures += 1,
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+fn line<'a>(name: &'a OutputName, text: &'a str) -> OutputLine<'a> {
+    OutputLine {
+        instance: &name.instance,
+        action: name.action,
+        job: name.job,
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+//! Who still has a file open: a look through `/proc/*/fd`. Files thread only.
+//!
+//! The lock of an output file tells of everybody who inherited its descriptor. A program that was told to log
+//! to `/dev/stdout` opens the file once more, and that descriptor has no lock: unlinked under its writer, the
+//! file would fill the disk where nobody sees it. So a file whose lock is free is looked for here before it is
+//! unlinked. This costs some milliseconds on a machine with many processes; it is done once for all files that
+//! wait for it, and not for is-running, which leaves nothing behind.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process;
+
+/// Those of the file names that some other process has open. Processes that we may not read are not seen.
+pub(super) fn held(names: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut held = BTreeSet::new();
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return held;
+    };
+    for process in processes.flatten() {
+        let name = process.file_name();
+        let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
+        if pid.is_none_or(|pid| pid == process::id()) {
+            continue;
+        }
+        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        for descriptor in descriptors.flatten() {
+            // The link is read and not followed: a stat of what it names may wait for a file server. A job's
+            // id makes the last part of the name unique, whatever root directory the process has.
+            if let Ok(target) = fs::read_link(descriptor.path())
+                && let Some(name) = target.file_name().and_then(|name| name.to_str())
+                && names.contains(name)
+            {
+                held.insert(name.to_owned());
+            }
+        }
+    }
+    held
+}

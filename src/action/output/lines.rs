@@ -1,0 +1,205 @@
+//! From bytes to lines that may be logged, and how many of them. Pure.
+
+use std::time::{Duration, Instant};
+
+/// The longest line, in bytes; a longer one is told in pieces.
+pub(super) const LINE_MAX: usize = 4096;
+
+/// What stands at the end of a piece that the next one continues.
+const CONTINUED: &str = " [...]";
+
+/// The first line of a chunk of output.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cut<'a> {
+    /// Without its end.
+    pub(super) line: &'a [u8],
+    /// How many bytes it takes, its end included.
+    pub(super) taken: usize,
+    /// Whether the rest of the line follows as another.
+    pub(super) rest: Rest,
+}
+
+/// What comes after a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// The next line.
+    NewLine,
+    /// More of the same line.
+    SameLine,
+}
+
+/// What the end of a chunk means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChunkEnd {
+    /// More may follow: a line without an end is not told yet.
+    Open,
+    /// Nothing follows: such a line is the last.
+    Final,
+}
+
+/// Cuts the first line off; `None` where none is complete.
+pub(super) fn cut(chunk: &[u8], end: ChunkEnd) -> Option<Cut<'_>> {
+    let within = chunk.get(..LINE_MAX).unwrap_or(chunk);
+    if let Some(length) = within.iter().position(|&byte| byte == b'\n') {
+        let line = within.get(..length)?;
+        return Some(Cut {
+            line: line.strip_suffix(b"\r").unwrap_or(line),
+            taken: length + 1,
+            rest: Rest::NewLine,
+        });
+    }
+    if within.len() < LINE_MAX {
+        return (end == ChunkEnd::Final && !chunk.is_empty()).then_some(Cut {
+            line: chunk,
+            taken: chunk.len(),
+            rest: Rest::NewLine,
+        });
+    }
+    let length = character_boundary(within);
+    Some(Cut {
+        line: within.get(..length)?,
+        taken: length,
+        rest: Rest::SameLine,
+    })
+}
+
+/// A length at most that of the bytes that does not tear a UTF-8 character.
+fn character_boundary(bytes: &[u8]) -> usize {
+    let is_continuation = |&&byte: &&u8| byte & 0b1100_0000 == 0b1000_0000;
+    let torn = bytes.iter().rev().take(3).take_while(is_continuation);
+    let last = bytes.len() - 1 - torn.count();
+    let width = match bytes.get(last) {
+        Some(0xc0..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xf7) => 4,
+        Some(_) | None => 1,
+    };
+    if last + width > bytes.len() {
+        last
+    } else {
+        bytes.len()
+    }
+}
+
+/// Writes the line as text that harms no terminal and no log: bytes that are not UTF-8 are replaced; control
+/// characters, and those that turn the direction of writing, are escaped; tabs stay.
+pub(super) fn render(cut: &Cut<'_>, text: &mut String) {
+    text.clear();
+    for character in String::from_utf8_lossy(cut.line).chars() {
+        let turns = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let breaks = matches!(character, '\u{2028}' | '\u{2029}');
+        if character != '\t' && (character.is_control() || turns || breaks) {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    if cut.rest == Rest::SameLine {
+        text.push_str(CONTINUED);
+    }
+}
+
+/// Lines that a file may have told at once.
+pub(super) const BURST_LINES: u32 = 1000;
+
+/// Lines that a file may have told in a second for longer.
+const LINES_PER_SECOND: u32 = 200;
+
+/// How long what is left out is counted before it is said.
+const SAY_AFTER: Duration = Duration::from_secs(1);
+
+/// How much of a file may be told, and what was not.
+#[derive(Debug)]
+pub(super) struct Budget {
+    lines: u32,
+    filled_at: Instant,
+    left_out: Option<LeftOut>,
+}
+
+/// What was not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// Lines that were read.
+    pub(super) lines: u64,
+    /// Bytes that were not even read.
+    pub(super) bytes_unread: u64,
+    since: Instant,
+}
+
+impl LeftOut {
+    /// The line that says it.
+    pub(super) fn sentence(&self) -> String {
+        match (self.lines, self.bytes_unread) {
+            (lines, 0) => format!("[keepstart: {lines} lines left out]"),
+            (0, bytes) => format!("[keepstart: {bytes} bytes left out]"),
+            (lines, bytes) => {
+                format!("[keepstart: {lines} lines and {bytes} bytes more left out]")
+            }
+        }
+    }
+}
+
+impl Budget {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            lines: BURST_LINES,
+            filled_at: now,
+            left_out: None,
+        }
+    }
+
+    /// Whether one more line may be told; a line that may not is counted.
+    pub(super) fn take_line(&mut self, now: Instant) -> bool {
+        let elapsed = now.saturating_duration_since(self.filled_at);
+        let earned = elapsed.as_millis() * u128::from(LINES_PER_SECOND) / 1000;
+        if earned > 0 {
+            let lines = u128::from(self.lines).saturating_add(earned);
+            self.lines = u32::try_from(lines).map_or(BURST_LINES, |lines| lines.min(BURST_LINES));
+            self.filled_at = now;
+        }
+        match self.lines.checked_sub(1) {
+            Some(lines) => {
+                self.lines = lines;
+                true
+            }
+            None => {
+                self.left_out(now).lines += 1;
+                false
+            }
+        }
+    }
+
+    /// Counts bytes that were skipped.
+    pub(super) fn skip(&mut self, bytes: u64, now: Instant) {
+        if bytes > 0 {
+            self.left_out(now).bytes_unread += bytes;
+        }
+    }
+
+    /// When what was left out is to be said.
+    pub(super) fn say_at(&self) -> Option<Instant> {
+        self.left_out.map(|left_out| left_out.since + SAY_AFTER)
+    }
+
+    /// What is to be said of it, if it is time.
+    pub(super) fn say(&mut self, now: Instant) -> Option<LeftOut> {
+        self.say_at().filter(|at| *at <= now)?;
+        self.left_out.take()
+    }
+
+    /// What is left to be said, whatever the time.
+    pub(super) fn say_last(&mut self) -> Option<LeftOut> {
+        self.left_out.take()
+    }
+
+    fn left_out(&mut self, now: Instant) -> &mut LeftOut {
+        self.left_out.get_or_insert(LeftOut {
+            lines: 0,
+            bytes_unread: 0,
+            since: now,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn rendered(line: &[u8]) -> String {
+    let mut text = String::new();
+    let cut = Cut {
+        line,
+        taken: line.len(),
+        rest: Rest::NewLine,
+    };
+    render(&cut, &mut text);
+    text
+}
+
+#[test]
+fn lines_end_where_they_should() {
+    let first = cut(b"one\r\ntwo", ChunkEnd::Open).unwrap();
+    assert_eq!((first.line, first.taken), (&b"one"[..], 5));
+    assert_eq!(cut(b"two", ChunkEnd::Open), None);
+    assert_eq!(cut(b"two", ChunkEnd::Final).unwrap().line, b"two");
+    assert_eq!(cut(b"", ChunkEnd::Final), None);
+    assert_eq!(cut(b"\n", ChunkEnd::Open).unwrap().taken, 1);
+}
+
+#[test]
+fn a_long_line_comes_in_marked_pieces_of_whole_characters() {
+    // Three bytes a character, so that the limit falls into one.
+    let long = "€".repeat(LINE_MAX);
+    let piece = cut(long.as_bytes(), ChunkEnd::Open).unwrap();
+    assert_eq!(
+        (piece.taken, piece.rest),
+        (LINE_MAX - LINE_MAX % 3, Rest::SameLine)
+    );
+    let mut text = String::new();
+    render(&piece, &mut text);
+    assert!(text.ends_with("€ [...]") && !text.contains('\u{fffd}'));
+}
+
+#[test]
+fn control_characters_are_shown_and_not_obeyed() {
+    assert_eq!(rendered(b"a\tb"), "a\tb");
+    assert_eq!(rendered(b"\x1b[31mred\x07"), "\\u{1b}[31mred\\u{7}");
+    assert_eq!(
+        rendered("\u{202e}abc\u{2028}".as_bytes()),
+        "\\u{202e}abc\\u{2028}"
+    );
+    assert_eq!(rendered(b"caf\xe9"), "caf\u{fffd}");
+}
+
+#[test]
+fn a_flood_is_told_in_part_and_what_is_missing_is_said() {
+    #[expect(clippy::disallowed_methods, reason = "a point in time to count from")]
+    let begun = Instant::now();
+    let mut budget = Budget::new(begun);
+    let told = (0..5000).filter(|_| budget.take_line(begun)).count();
+    assert_eq!(told, usize::try_from(BURST_LINES).unwrap());
+    budget.skip(1 << 20, begun);
+    assert_eq!(budget.say(begun), None);
+    let later = begun + Duration::from_secs(1);
+    assert_eq!(budget.say_at(), Some(later));
+    let sentence = budget.say(later).unwrap().sentence();
+    assert_eq!(
+        sentence,
+        "[keepstart: 4000 lines and 1048576 bytes more left out]"
+    );
+    assert_eq!(budget.say_at(), None);
+    let told = (0..5000).filter(|_| budget.take_line(later)).count();
+    assert_eq!(told, 200);
+    let much_later = begun + Duration::from_secs(1_000_000);
+    let told = (0..5000).filter(|_| budget.take_line(much_later)).count();
+    assert_eq!(told, usize::try_from(BURST_LINES).unwrap());
+}
+
+proptest! {
+    #[test]
+    fn no_byte_is_lost_and_no_piece_is_too_long(
+        bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..20_000)
+    ) {
+        let mut rest = &bytes[..];
+        let mut lines = Vec::new();
+        while let Some(first) = cut(rest, ChunkEnd::Final) {
+            prop_assert!(first.taken > 0 && first.line.len() <= LINE_MAX);
+            lines.extend_from_slice(first.line);
+            rest = &rest[first.taken..];
+        }
+        prop_assert!(rest.is_empty());
+        let is_text = |byte: &&u8| !matches!(**byte, b'\n' | b'\r');
+        prop_assert!(lines.iter().filter(is_text).eq(bytes.iter().filter(is_text)));
+    }
+}

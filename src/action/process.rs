@@ -1,0 +1,173 @@
+//! Processes as the kernel describes and signals them: `/proc/PID/stat`, process groups, ends. Called by the
+//! executor, the spawners and the search for orphans; no call in here waits.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process,
+    test_kill_process_group, waitid,
+};
+use serde::{Deserialize, Serialize};
+use signal_hook::consts::SIGCHLD;
+
+use crate::machine::job::{Exit, JobSignal};
+
+/// When a process began, in clock ticks since the boot (field 22 of `/proc/PID/stat`, proc(5)).
+///
+/// A pid and its start name a process for the whole boot: the number may come again, the pair does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProcessStart(pub u64);
+
+/// What is needed of `/proc/PID/stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProcessStat {
+    /// Whether it has ended and only waits to be reaped (state Z or X).
+    pub(super) ended: bool,
+    /// Its process group.
+    pub(super) group: u32,
+    /// Its session.
+    pub(super) session: u32,
+    /// When it began.
+    pub(super) start: ProcessStart,
+}
+
+impl ProcessStat {
+    /// Reads the file; fails where there is no such process.
+    pub(super) fn read(pid: u32) -> io::Result<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat"))?;
+        Self::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    }
+
+    /// The second field is the program's name in parentheses and may hold anything, parentheses and spaces
+    /// too; so counting begins after the last one.
+    fn parse(text: &[u8]) -> Option<Self> {
+        let name_end = text.iter().rposition(|&byte| byte == b')')?;
+        let mut fields = std::str::from_utf8(text.get(name_end + 1..)?)
+            .ok()?
+            .split_ascii_whitespace();
+        let state = fields.next()?;
+        let group = fields.nth(1)?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
+        let start = ProcessStart(fields.nth(15)?.parse().ok()?);
+        Some(Self {
+            ended: matches!(state, "Z" | "X"),
+            group,
+            session,
+            start,
+        })
+    }
+}
+
+/// Whose child a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kinship {
+    /// Ours: it stays a zombie, and its number its own, until it is reaped here.
+    Child,
+    /// Somebody else's: how it ends is told to its parent, not to us.
+    Stranger,
+}
+
+/// How the process has ended; `None` while it runs. Reaps a child, so it must not be asked again.
+pub(super) fn take_exit(pid: Pid, kinship: Kinship) -> Option<Exit> {
+    match kinship {
+        Kinship::Child => match waitid(
+            WaitId::Pid(pid),
+            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
+        ) {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (None, Some(signal)) => Exit::Signal(signal),
+                (None, None) => Exit::Unseen,
+            }),
+            // ECHILD: something else in this process has reaped it. That it has ended is all we know.
+            Err(_) => Some(Exit::Unseen),
+        },
+        Kinship::Stranger => match test_kill_process(pid) {
+            Err(Errno::SRCH) => Some(Exit::Unseen),
+            Ok(()) | Err(_) => None,
+        },
+    }
+}
+
+/// Whether the process of this pidfd has ended, reaped or not (`pidfd_open(2)`: it is then readable).
+pub(super) fn has_ended(pidfd: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether a process group has members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// At least one, perhaps a zombie, perhaps one that may not be signalled by us.
+    Populated,
+    /// None: the number may be given to another process from now on.
+    Empty,
+}
+
+/// Asks without sending anything.
+pub(super) fn group_state(group: Pid) -> Group {
+    match test_kill_process_group(group) {
+        Err(Errno::SRCH) => Group::Empty,
+        Ok(()) | Err(_) => Group::Populated,
+    }
+}
+
+/// Signals every member. A group that is already empty is no error.
+pub(super) fn signal_group(group: Pid, signal: JobSignal) -> Result<(), Errno> {
+    let signal = match signal {
+        JobSignal::Term => Signal::TERM,
+        JobSignal::Kill => Signal::KILL,
+    };
+    match kill_process_group(group, signal) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reaps members of the group that are children of this process, as they become where the daemon is PID 1 of
+/// a container or a child subreaper: unreaped, they would keep the group populated for ever.
+pub(super) fn reap_inherited(group: Pid) {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    while let Ok(Some(_)) = waitid(WaitId::Pgid(Some(group)), options) {}
+}
+
+/// Sees to it that children stay until they are reaped.
+///
+/// A parent that ignored SIGCHLD hands that down through execve(2), and then the kernel forgets how children
+/// ended (waitpid(2), notes). A handler of any kind ends the ignoring; one is set only in that case, because
+/// it interrupts system calls.
+pub(super) fn keep_children() -> io::Result<()> {
+    let ignored = fs::read_to_string("/proc/self/status")?
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    if ignored & (1 << (SIGCHLD - 1)) != 0 {
+        signal_hook::flag::register(SIGCHLD, Arc::default())?;
+    }
+    Ok(())
+}
+
+/// A pid of the kernel as rustix wants it.
+pub(super) fn to_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// What an error says, without the number that Rust appends: the texts stand in logs that people compare.
+pub(super) fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

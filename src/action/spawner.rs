@@ -1,0 +1,341 @@
+//! The spawner threads and the queue before them: owns the queue, the threads' whereabouts and the replies.
+//! The executor calls it from the reactor thread; its lock is held for a few moves of pointers and never
+//! across a system call that can wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::launch::{Launcher, OutputFate, Spawned};
+use super::now;
+use crate::machine::job::{Action, Job, JobId};
+
+/// Threads that are always there. Two, so that one slow exec is not felt even before it is called hung.
+pub(super) const THREADS_NORMAL: usize = 2;
+
+/// Threads at most. When so many spawns hang at once, further jobs wait in the queue until one comes free.
+const THREADS_MAX: usize = 64;
+
+/// A spawn that takes longer, while another job waits for a thread, counts as hung. A healthy spawn takes a
+/// fraction of a millisecond; on a machine that is busy to the last it can take some tens.
+const HUNG_AFTER: Duration = Duration::from_millis(30);
+
+/// How long a thread beyond the normal number waits for work before it ends.
+const SURPLUS_IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// How long after a thread could not be made it is tried again.
+const THREAD_RETRY: Duration = Duration::from_secs(1);
+
+/// Stack of a thread, in bytes: a launch needs a few KiB, and the recorder's serialization some more.
+const STACK_SIZE: usize = 256 * 1024;
+
+/// What the executor has counted since it was made, and `threads_*` as they are now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExecutorCounters {
+    /// Jobs taken over, without those refused.
+    pub submitted: u64,
+    /// Jobs refused because too many were there.
+    pub refused: u64,
+    /// Processes made.
+    pub spawned: u64,
+    /// Jobs of which no process came.
+    pub not_started: u64,
+    /// Jobs ended, however.
+    pub ended: u64,
+    /// Signals that could not be sent.
+    pub signals_failed: u64,
+    /// Processes that are looked after by a timer, because the kernel had no descriptor left for a pidfd.
+    pub unwatched: u64,
+    /// Jobs whose output went nowhere, because no file could be made for it.
+    pub outputs_lost: u64,
+    /// Spawns that were called hung.
+    pub spawns_hung: u64,
+    /// Threads that could not be made.
+    pub threads_failed: u64,
+    /// Threads that are there.
+    pub threads: u64,
+    /// Jobs that wait for a thread.
+    pub waiting: u64,
+}
+
+/// What came of a launch.
+pub(super) struct Reply {
+    pub(super) job: JobId,
+    pub(super) result: Result<Spawned, String>,
+}
+
+/// The handle of the executor. Dropped, it lets idle threads end and drops what still waits.
+pub(super) struct Spawners {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    launcher: Launcher,
+    state: Mutex<State>,
+    /// Told when there is work or the end.
+    work: Condvar,
+    /// Told when there is a reply.
+    news: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// One queue for each action, in the order in which they are served: a stop that comes late means a
+    /// service that runs on two nodes, a start that comes late means one that runs on none, and a late
+    /// is-running means nothing. Bounded by the executor (`JOBS_MAX`), and in truth by the instances, of
+    /// which each has at most one job.
+    stops: VecDeque<Box<Job>>,
+    starts: VecDeque<Box<Job>>,
+    checks: VecDeque<Box<Job>>,
+    /// Bounded by the same number: a job has one reply.
+    replies: VecDeque<Reply>,
+    threads: BTreeMap<u32, Doing>,
+    last_thread: u32,
+    ending: bool,
+    spawns_hung: u64,
+    outputs_lost: u64,
+    threads_failed: u64,
+}
+
+/// What a thread does.
+#[derive(Clone, Copy)]
+enum Doing {
+    Idle,
+    Spawns {
+        job: JobId,
+        since: Instant,
+        hung: bool,
+    },
+}
+
+impl State {
+    fn queue(&mut self, action: Action) -> &mut VecDeque<Box<Job>> {
+        match action {
+            Action::Stop => &mut self.stops,
+            Action::Start => &mut self.starts,
+            Action::IsRunning => &mut self.checks,
+        }
+    }
+
+    fn take(&mut self) -> Option<Box<Job>> {
+        self.stops
+            .pop_front()
+            .or_else(|| self.starts.pop_front())
+            .or_else(|| self.checks.pop_front())
+    }
+
+    fn waiting(&self) -> usize {
+        self.stops.len() + self.starts.len() + self.checks.len()
+    }
+
+    fn idle(&self) -> usize {
+        let doing = self.threads.values();
+        doing.filter(|doing| matches!(doing, Doing::Idle)).count()
+    }
+
+    /// Threads that are not hung.
+    fn sound(&self) -> usize {
+        let doing = self.threads.values();
+        doing
+            .filter(|doing| !matches!(doing, Doing::Spawns { hung: true, .. }))
+            .count()
+    }
+
+    /// Calls threads hung that are; gives back when the next one may be.
+    fn find_hung(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for doing in self.threads.values_mut() {
+            if let Doing::Spawns { since, hung, .. } = doing
+                && !*hung
+            {
+                let due = *since + HUNG_AFTER;
+                if due <= now {
+                    *hung = true;
+                    self.spawns_hung += 1;
+                } else {
+                    next = Some(next.map_or(due, |next| next.min(due)));
+                }
+            }
+        }
+        next
+    }
+}
+
+impl Spawners {
+    /// Makes the normal threads.
+    pub(super) fn new(launcher: Launcher) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            launcher,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            news: Notify::new(),
+        });
+        let spawners = Self { shared };
+        for _ in 0..THREADS_NORMAL {
+            spawners.add_thread(&mut spawners.shared.lock())?;
+        }
+        Ok(spawners)
+    }
+
+    /// Puts the job into its queue and wakes a thread.
+    pub(super) fn submit(&self, job: Box<Job>) {
+        self.shared.lock().queue(job.action).push_back(job);
+        self.shared.work.notify_one();
+    }
+
+    /// Takes a job back that no thread has begun; `None` where one has.
+    pub(super) fn withdraw(&self, job: JobId) -> Option<Box<Job>> {
+        let mut state = self.shared.lock();
+        [Action::Stop, Action::Start, Action::IsRunning]
+            .into_iter()
+            .find_map(|action| {
+                let queue = state.queue(action);
+                let index = queue.iter().position(|waiting| waiting.id == job)?;
+                queue.remove(index)
+            })
+    }
+
+    /// The next reply that has come.
+    pub(super) fn take_reply(&self) -> Option<Reply> {
+        self.shared.lock().replies.pop_front()
+    }
+
+    /// Pends until a reply may be there. Cancel-safe: a permit that was not used stays.
+    pub(super) async fn replied(&self) {
+        self.shared.news.notified().await;
+    }
+
+    /// Puts a new thread beside each one that hangs while work waits; gives back when to look again. There is
+    /// nothing to look for while nothing waits, so an idle daemon has no timer here.
+    pub(super) fn relieve(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.shared.lock();
+        if state.waiting() == 0 {
+            return None;
+        }
+        if state.idle() > 0 {
+            // A thread has been woken and is on its way; it may hang on the job that it takes.
+            return Some(now + HUNG_AFTER);
+        }
+        let mut next = state.find_hung(now);
+        while state.sound() < THREADS_NORMAL && state.threads.len() < THREADS_MAX {
+            if self.add_thread(&mut state).is_err() {
+                state.threads_failed += 1;
+                return Some(now + THREAD_RETRY);
+            }
+            next = Some(now + HUNG_AFTER);
+        }
+        next
+    }
+
+    /// Spawns that take long, with the time they have taken so far.
+    pub(super) fn hanging(&self, now: Instant) -> Vec<(JobId, Duration)> {
+        let state = self.shared.lock();
+        let ages = state.threads.values().filter_map(|doing| match *doing {
+            Doing::Idle => None,
+            Doing::Spawns { job, since, .. } => Some((job, now.saturating_duration_since(since))),
+        });
+        ages.filter(|(_, age)| *age >= HUNG_AFTER).collect()
+    }
+
+    /// Fills in what is counted here.
+    pub(super) fn count(&self, counters: &mut ExecutorCounters) {
+        let state = self.shared.lock();
+        let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        counters.outputs_lost = state.outputs_lost;
+        counters.spawns_hung = state.spawns_hung;
+        counters.threads_failed = state.threads_failed;
+        counters.threads = number(state.threads.len());
+        counters.waiting = number(state.waiting());
+    }
+
+    /// Making a thread maps a stack and clones: some ten microseconds, and no wait for anything outside.
+    fn add_thread(&self, state: &mut State) -> io::Result<()> {
+        let number = state.last_thread + 1;
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new()
+            .name(format!("spawner-{number}"))
+            .stack_size(STACK_SIZE)
+            .spawn(move || shared.serve(number))?;
+        state.last_thread = number;
+        state.threads.insert(number, Doing::Idle);
+        Ok(())
+    }
+}
+
+impl Drop for Spawners {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.ending = true;
+        while state.take().is_some() {}
+        drop(state);
+        // Not joined: a thread that hangs in an exec would keep the daemon from ending.
+        self.shared.work.notify_all();
+    }
+}
+
+impl Shared {
+    /// A panic under the lock is impossible short of a lack of memory, and none of the moves made under it
+    /// leaves the state half changed.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The life of a spawner thread.
+    fn serve(&self, thread: u32) {
+        while let Some(job) = self.next_job(thread) {
+            let (result, fate) = self.launcher.launch(&job);
+            let mut state = self.lock();
+            state.threads.insert(thread, Doing::Idle);
+            state.outputs_lost += u64::from(fate == OutputFate::Lost);
+            state.replies.push_back(Reply {
+                job: job.id,
+                result,
+            });
+            drop(state);
+            self.news.notify_one();
+        }
+    }
+
+    /// Waits for a job; `None` when the thread is to end.
+    fn next_job(&self, thread: u32) -> Option<Box<Job>> {
+        let mut state = self.lock();
+        loop {
+            if state.ending {
+                break;
+            }
+            if let Some(job) = state.take() {
+                let doing = Doing::Spawns {
+                    job: job.id,
+                    since: now(),
+                    hung: false,
+                };
+                state.threads.insert(thread, doing);
+                return Some(job);
+            }
+            if state.sound() <= THREADS_NORMAL {
+                state = self
+                    .work
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let (woken, waited) = self
+                .work
+                .wait_timeout(state, SURPLUS_IDLE_MAX)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if waited.timed_out() && state.waiting() == 0 && state.sound() > THREADS_NORMAL {
+                break;
+            }
+        }
+        state.threads.remove(&thread);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;
