@@ -103,8 +103,13 @@ pub(super) struct Findings {
 
 impl Findings {
     pub(super) fn add(&mut self, at: Offset, message: String) {
+        self.add_late(at, || message);
+    }
+
+    /// Adds a finding whose message is only made if it is kept.
+    pub(super) fn add_late(&mut self, at: Offset, message: impl FnOnce() -> String) {
         if self.kept.len() < KEPT_MAX {
-            self.kept.push((at, message));
+            self.kept.push((at, message()));
         } else {
             self.left_out += 1;
         }

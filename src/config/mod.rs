@@ -1,11 +1,10 @@
 //! What a person writes: one YAML file, read, checked, and turned into settings without a gap, or refused with
 //! every fault at its line and column.
 //!
-//! The way of a file: [`read`](self::read) takes at most 16 MiB of text, [`tree`](self::tree) makes values with
-//! places of it, [`application`](self::application) and [`instance`](self::instance) check them and fill in the
-//! defaults, [`scripts`](self::scripts) warns of what the file names and the disk lacks. [`effective`] goes the
-//! way back. [`load`] reads the disk and may wait for it, so the reactor's thread never calls it; all else is
-//! pure.
+//! The way of a file: `read` takes at most 16 MiB of text, `tree` makes values with places of it, `application`
+//! and `instance` check them and fill in the defaults, `scripts` warns of what the file names and the disk
+//! lacks. [`effective()`] goes the way back. [`load`] reads the disk and may wait for it, so the reactor's thread
+//! never calls it; all else is pure.
 
 mod action;
 mod application;
@@ -39,9 +38,6 @@ const KEYS: [&str; 4] = ["application", "keepstart", "instances", "logging"];
 
 /// The name of the instance in the `keepstart:` section.
 pub const DEFAULT_INSTANCE: &str = "default";
-
-/// Top-level keys that begin so are the person's own: a place for anchors.
-const OWN_KEYS: &str = "x-";
 
 /// A checked file, with every default filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,8 +142,7 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
         notes.faults.add(root.at, message.into());
         return None;
     }
-    let known = known_keys(root);
-    let top = Section::open(root, 0, "the file", &known, notes)?;
+    let top = Section::open(root, 0, "the file", &KEYS, notes)?;
     let keys_are_known = notes.faults.is_empty();
     let home = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let (application, starts_at_once) = match top.get("application") {
@@ -186,15 +181,6 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
         application,
         settings,
     })
-}
-
-fn known_keys<'a>(root: &'a Node<'_>) -> Vec<&'a str> {
-    let mut known = KEYS.to_vec();
-    if let Value::Mapping(entries) = &root.value {
-        let keys = entries.iter().map(|entry| &*entry.key);
-        known.extend(keys.filter(|key| key.starts_with(OWN_KEYS)));
-    }
-    known
 }
 
 /// Reads the `keepstart:` section and the entries of `instances:`.

@@ -10,6 +10,9 @@ use super::tree::{Entry, Node, Value, quoted};
 /// YAML's merge key: the entries of its value stand here too, unless the mapping has them itself.
 const MERGE: &str = "<<";
 
+/// Keys that begin so are the person's own, in every section: a place for anchors and notes.
+const OWN: &str = "x-";
+
 /// What the checks write into and look up in: the sink of everything that is wrong with the file.
 pub(super) struct Notes<'t> {
     pub(super) lines: Lines<'t>,
@@ -39,13 +42,9 @@ impl<'a, 't> Section<'a, 't> {
         let name = name.into();
         let (entries, in_order) = unfold(node, &name, notes)?;
         for entry in in_order {
-            if !known.contains(&&*entry.key) {
-                let key = quoted(&entry.key);
-                let hint = did_you_mean(&entry.key, known)
-                    .unwrap_or_else(|| format!(", expected one of {}", known.join(", ")));
-                notes
-                    .faults
-                    .add(entry.at, format!("unknown key {key} in {name}{hint}"));
+            if !known.contains(&&*entry.key) && !entry.key.starts_with(OWN) {
+                let message = || unknown_key(&entry.key, &name, known);
+                notes.faults.add_late(entry.at, message);
             }
         }
         Some(Self { at, name, entries })
@@ -183,22 +182,27 @@ fn merge<'a, 't>(node: &'a Node<'t>, unfolded: &mut Unfolded<'a, 't>, notes: &mu
     }
 }
 
+fn unknown_key(key: &str, section: &str, known: &[&str]) -> String {
+    let hint = did_you_mean(key, known)
+        .unwrap_or_else(|| format!(", expected one of {}", known.join(", ")));
+    format!("unknown key {} in {section}{hint}", quoted(key))
+}
+
 /// `; did you mean "vip"?`, if one of the known words is near.
 pub(super) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
+    let allowed = |candidate: &str| (candidate.len() / 3).max(1);
     known
         .iter()
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= allowed(candidate))
         .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
+        .filter(|&(distance, candidate)| distance <= allowed(candidate))
         .min()
         .map(|(_, candidate)| format!("; did you mean \"{candidate}\"?"))
 }
 
 /// How many typing errors lie between two words: a character too many, missing, wrong, or two swapped
-/// (optimal string alignment); `usize::MAX` where the lengths differ by more than any guess allows.
+/// (optimal string alignment). Takes the product of their lengths, so both have to be short.
 fn distance(word: &str, candidate: &str) -> usize {
-    if word.len().abs_diff(candidate.len()) > 8 {
-        return usize::MAX;
-    }
     let word: Vec<char> = word.to_lowercase().chars().collect();
     let candidate: Vec<char> = candidate.chars().collect();
     let mut before_last: Vec<usize> = Vec::new();

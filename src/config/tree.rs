@@ -19,9 +19,10 @@ use super::fault::Offset;
 /// room for ten lines of aliases that unfold into gigabytes.
 const VALUES_MAX: u32 = 1_000_000;
 
-/// The most brackets that one line may leave open. The parser refuses what is nested deeper than 128, but
-/// only after its scanner, whose time grows with the square of the brackets open in one line, has seen all.
-const OPEN_BRACKETS_MAX: u32 = 1_000;
+/// The most brackets that may be open at once, wherever they stand. The parser refuses what is nested deeper
+/// than 128, but only after its scanner, whose time grows with the square of the open brackets, has seen all.
+/// The limit is far above 128 because brackets inside texts are counted too, and need not be closed.
+const OPEN_BRACKETS_MAX: u32 = 10_000;
 
 /// A value and where it stands.
 #[derive(Debug)]
@@ -103,13 +104,14 @@ pub(super) fn parse(text: &str) -> Result<Node<'_>, Malformed> {
             value: Value::Null,
         },
     };
-    if let Some(second) = documents.next() {
-        // A value that fails on purpose: its error says where the second document stands.
-        let at = Nowhere::deserialize(second).err().map_or(0, |e| place(&e));
-        return Err(Malformed {
-            at,
-            message: "a second document begins here, expected one document in a file".into(),
-        });
+    if let Some(second) = documents.next()
+        && let Err(error) = Nothing::deserialize(second)
+    {
+        let mut fault = malformed(&error, text, left.get());
+        if fault.message.contains(NOTHING) {
+            fault.message = "a second document begins here, expected one in a file".into();
+        }
+        return Err(fault);
     }
     Ok(root)
 }
@@ -119,22 +121,21 @@ fn refuse_unreadable(text: &str) -> Result<(), Malformed> {
     let mut open: u32 = 0;
     for (index, c) in text.char_indices() {
         let message = match c {
-            '\n' => {
-                open = 0;
-                continue;
-            }
             '[' | '{' => {
                 open += 1;
                 if open <= OPEN_BRACKETS_MAX {
                     continue;
                 }
-                format!("more than {OPEN_BRACKETS_MAX} brackets are open in this line")
+                format!(
+                    "more than {OPEN_BRACKETS_MAX} brackets are open here, expected each to be closed"
+                )
             }
             ']' | '}' => {
                 open = open.saturating_sub(1);
                 continue;
             }
             '\t'
+            | '\n'
             | '\r'
             | ' '..='~'
             | '\u{85}'
@@ -186,19 +187,22 @@ fn offset(index: usize) -> Offset {
     Offset::try_from(index).unwrap_or(Offset::MAX)
 }
 
-/// The one value that no document holds.
-struct Nowhere;
+/// What a second document should be: no value fits, so that the error says where it begins.
+struct Nothing;
 
-impl<'de> serde::Deserialize<'de> for Nowhere {
+const NOTHING: &str = "no second document";
+
+impl<'de> serde::Deserialize<'de> for Nothing {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Refuse;
-        impl Visitor<'_> for Refuse {
-            type Value = Nowhere;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("no second document")
-            }
-        }
-        deserializer.deserialize_any(Refuse)
+        deserializer.deserialize_any(Nothing)
+    }
+}
+
+impl Visitor<'_> for Nothing {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(NOTHING)
     }
 }
 
