@@ -57,7 +57,7 @@ use follow::{Arrived, Follow};
 use instance::Instance;
 use job::{Exit, InstanceId, JobId, Knowledge, Role};
 use kernel::{KernelDump, KernelEvent};
-use message::{Event, Input, Output, Restored, RestoredMap};
+use message::{Event, Input, Output, RestoredMap};
 use places::Places;
 use reason::{Cause, Reason};
 use settings::{InstanceName, Release, Settings};
@@ -77,6 +77,9 @@ pub struct Machine {
     instances: BTreeMap<InstanceId, Instance>,
     names: BTreeMap<InstanceName, InstanceId>,
     next_id: u32,
+    /// What is remembered of instances that the configuration does not have, so that their epochs go on
+    /// where they ended if they come back. Bounded by the names that this life was ever told.
+    absent: RestoredMap,
     shared: Shared,
     finished: bool,
 }
@@ -93,6 +96,7 @@ impl Machine {
             instances: BTreeMap::new(),
             names: BTreeMap::new(),
             next_id: 0,
+            absent: restored.clone(),
             shared: Shared {
                 timers: TimerTable::default(),
                 places: Places::new(settings.starts_at_once),
@@ -105,10 +109,12 @@ impl Machine {
             },
             finished: false,
         };
-        let nothing = Restored::default();
         for instance in &settings.instances {
-            let restored = restored.get(&instance.name).unwrap_or(&nothing);
-            machine.add(instance.clone(), restored, now);
+            machine.add(instance.clone(), now);
+        }
+        for absent in machine.absent.values_mut() {
+            // Nobody waits for the job of an instance that is not there.
+            absent.interrupted |= absent.adopted.take().is_some();
         }
         machine
             .shared

@@ -27,7 +27,7 @@ impl Machine {
             let change = match self.names.get(&instance.name).copied() {
                 Some(id) => self.change(id, instance, now),
                 None => {
-                    self.add(instance.clone(), &Restored::default(), now);
+                    self.add(instance.clone(), now);
                     Change::New
                 }
             };
@@ -68,7 +68,8 @@ impl Machine {
         gone
     }
 
-    pub(super) fn add(&mut self, settings: Arc<InstanceSettings>, restored: &Restored, now: Time) {
+    pub(super) fn add(&mut self, settings: Arc<InstanceSettings>, now: Time) {
+        let restored = self.absent.remove(&settings.name).unwrap_or_default();
         let id = InstanceId(self.next_id);
         self.next_id += 1;
         self.watch.add(id, &settings.role);
@@ -84,7 +85,8 @@ impl Machine {
         self.shared
             .set_timer(id, InstanceTimer::Report, Some(now + report));
         let name = settings.name.clone();
-        let mut instance = Instance::new(id, settings, restored, now);
+        let mut instance = Instance::new(id, settings, &restored, now);
+        instance.reserve_epochs(&mut self.shared);
         if let Some(adopted) = &restored.adopted {
             self.shared.jobs.insert(adopted.job, id);
             let (job, action, pid) = (adopted.job, adopted.action, adopted.pid);
@@ -163,6 +165,12 @@ impl Machine {
             return;
         }
         let settings = instance.settings.clone();
+        let remembered = Restored {
+            epoch: instance.epoch,
+            epoch_reserved: instance.epoch_reserved,
+            ..Restored::default()
+        };
+        self.absent.insert(settings.name.clone(), remembered);
         self.instances.remove(&id);
         self.names.remove(&settings.name);
         self.watch.remove(id, &settings.role);

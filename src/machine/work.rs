@@ -157,21 +157,23 @@ impl Instance {
 
     fn next_epoch(&mut self, shared: &mut Shared) {
         self.epoch += 1;
-        let (instance, name) = (self.id, self.settings.name.clone());
         if self.epoch > self.epoch_reserved {
-            let instance = name.clone();
             shared.outbox.event(Event::EpochsExhausted {
-                instance,
+                instance: self.settings.name.clone(),
                 epoch: self.epoch,
             });
         }
+        self.reserve_epochs(shared);
+    }
+
+    /// Has epochs noted on disk long before they are needed.
+    pub(crate) fn reserve_epochs(&mut self, shared: &mut Shared) {
         if self.epoch + EPOCH_BLOCK / 2 > self.epoch_asked {
             self.epoch_asked = self.epoch + EPOCH_BLOCK;
-            let through = self.epoch_asked;
             shared.outbox.tell(Output::ReserveEpochs {
-                instance,
-                name,
-                through,
+                instance: self.id,
+                name: self.settings.name.clone(),
+                through: self.epoch_asked,
             });
         }
     }
