@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::job::{Action, InstanceId, JobId, Knowledge, Outcome, Role};
-use super::message::{LastJob, Restored};
+use super::message::{Adopted, LastJob, Restored};
 use super::reason::{Cause, Next, Reason};
 use super::role::{Hold, RoleMachine};
 use super::settings::{InstanceSettings, Release};
@@ -124,6 +124,7 @@ impl Instance {
             (Some(knowledge), false, None) => knowledge,
             (None, false, None) => Knowledge::Stopped,
         };
+        let command = |adopted: &Adopted| settings.command(adopted.action);
         let job = restored.adopted.as_ref().map(|adopted| Running {
             id: adopted.job,
             action: adopted.action,
@@ -134,12 +135,11 @@ impl Instance {
             spawned: None,
             pid: Some(adopted.pid),
             adopted: true,
-            timeout: adopted.deadline.since(now),
-            kill_after: settings
-                .command(adopted.action)
-                .map_or(Duration::ZERO, |c| c.kill_after),
+            timeout: command(adopted).map_or(Duration::ZERO, |one| one.timeout),
+            kill_after: command(adopted).map_or(Duration::ZERO, |one| one.kill_after),
             phase: Phase::Running {
-                deadline: adopted.deadline,
+                // It may have passed while no daemon was there.
+                deadline: adopted.deadline.max(now),
                 cancel_at: None,
             },
         });
