@@ -237,13 +237,14 @@ pub(super) fn is_alive(pid: u32) -> bool {
     super::process::ProcessStat::read(pid).is_ok_and(|stat| !stat.ended)
 }
 
-/// Ends a process that a test has left behind, also when the test fails.
+/// Ends a process that a test has left behind, and the group that it leads, also when the test fails.
 pub(super) struct Reaper(pub(super) u32);
 
 impl Drop for Reaper {
     fn drop(&mut self) {
         if let Some(pid) = super::process::to_pid(self.0) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
         }
     }
 }

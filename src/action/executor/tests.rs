@@ -452,19 +452,17 @@ async fn a_cancelled_wait_loses_nothing() {
     ));
 }
 
-/// A shell that runs a line in the background, in a group of its own, and ends: the process has init for
-/// a parent, as if its daemon had been killed.
-async fn foreign(bench: &Bench, line: &str) -> u32 {
-    let pid_file = bench.path("foreign");
-    let outer = format!("set -m; sh -c '{line}' & echo $! >{}", pid_file.display());
-    let status = Process::new("sh").args(["-c", &outer]).status().unwrap();
-    assert!(status.success());
-    let pid = read_pid(&pid_file);
-    until("it leads its group", || {
-        ProcessStat::read(pid).unwrap().group == pid
-    })
-    .await;
-    pid
+/// A line in a process group of its own whose parent has ended: init is its parent, as if the daemon that
+/// began it had been killed.
+fn foreign(line: &str) -> u32 {
+    let text = "my $pid = fork; if ($pid) { print $pid; exit } \
+                setpgrp(0, 0); open(STDOUT, '>', '/dev/null'); exec 'sh', '-c', $ARGV[0]";
+    let output = Process::new("perl")
+        .args(["-e", text, line])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().parse().unwrap()
 }
 
 fn adopted(pid: u32) -> Adopted {
@@ -481,7 +479,7 @@ async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
     let mut bench = Bench::new();
     let go = bench.path("go");
     let line = format!("while ! test -e {}; do sleep 0.02; done", go.display());
-    let pid = foreign(&bench, &line).await;
+    let pid = foreign(&line);
     let _reaper = Reaper(pid);
     bench.executor.adopt(&adopted(pid));
     assert!(bench.is_quiet_for(Duration::from_millis(100)).await);
@@ -496,8 +494,12 @@ async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
 #[tokio::test]
 async fn an_adopted_group_is_signalled_like_our_own() {
     let mut bench = Bench::new();
-    let pid = foreign(&bench, "sleep 1000; true").await;
+    let pid = foreign("sleep 1000; true");
     let _reaper = Reaper(pid);
+    until("it leads its group", || {
+        ProcessStat::read(pid).is_ok_and(|stat| stat.group == pid)
+    })
+    .await;
     bench.executor.adopt(&adopted(pid));
     bench.executor.signal(adopted(pid).job, JobSignal::Kill);
     assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
