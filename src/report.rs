@@ -72,7 +72,7 @@ impl<'a> Line<'a> {
         let text = self.text;
         match self.level {
             Level::ERROR => {
-                tracing::error!(instance, role, action, job, epoch, transition, "{text}")
+                tracing::error!(instance, role, action, job, epoch, transition, "{text}");
             }
             Level::WARN => tracing::warn!(instance, role, action, job, epoch, transition, "{text}"),
             Level::INFO => tracing::info!(instance, role, action, job, epoch, transition, "{text}"),

@@ -100,7 +100,7 @@ fn overrun_discards_what_came_before_and_what_is_queued() {
     let overflow = Error(Errno::NOBUFS);
     let mut script = Script::new([Message(1), overflow, Message(2), Message(3)]);
     assert!(matches!(script.read(), Read::Overrun));
-    assert_eq!(script.links(), []);
+    assert!(script.links().is_empty());
     assert_eq!(script.reader.counters().discarded, 2);
     script.steps.push_back(Message(4));
     assert!(matches!(script.read(), Read::Drained));
@@ -112,7 +112,7 @@ fn overrun_ends_while_messages_keep_coming() {
     let mut script = Script::new([Error(Errno::NOBUFS)]);
     script.steps.extend((0..BOUND + 2).map(Message));
     assert!(matches!(script.read(), Read::Overrun));
-    assert_eq!(script.links(), []);
+    assert!(script.links().is_empty());
     assert!(matches!(script.read(), Read::Drained));
     assert_eq!(script.links(), [BOUND, BOUND + 1]);
 }
@@ -134,9 +134,9 @@ fn discarding_goes_on_over_calls() {
     script.reader = Reader::new(2 * DATAGRAMS_PER_READ);
     script.steps.extend((0..DATAGRAMS_PER_READ).map(Message));
     assert!(matches!(script.read(), Read::More));
-    assert_eq!(script.links(), []);
+    assert!(script.links().is_empty());
     assert!(matches!(script.read(), Read::Overrun));
-    assert_eq!(script.links(), []);
+    assert!(script.links().is_empty());
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn what_cannot_be_read_is_an_overrun() {
     ] {
         let mut script = Script::new([Message(1), lost, Message(2)]);
         assert!(matches!(script.read(), Read::Overrun));
-        assert_eq!(script.links(), []);
+        assert!(script.links().is_empty());
     }
 }
 
@@ -171,5 +171,5 @@ fn other_errors_lose_the_socket() {
         error.to_string(),
         "cannot receive from the netlink notification socket"
     );
-    assert_eq!(script.links(), []);
+    assert!(script.links().is_empty());
 }
