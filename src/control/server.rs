@@ -1,0 +1,233 @@
+//! The listener of the control socket and what its connections share. Runs on the service thread, one local
+//! task for the listener and one for each connection; never waits for a client longer than its deadline, and
+//! touches the reactor only through its queue of orders.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+use super::conversation;
+use super::protocol::{ErrorCode, Pong, Refusal, push_refusal};
+use super::status::{DaemonStatus, Freshness, KernelStatus, millis};
+use crate::bus::{Board, Order, Request};
+use crate::clock::Clock;
+
+/// The most connections at once. One more is told that the daemon is busy, and closed.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// How long the listener rests after a failed accept (EMFILE, for instance): the error would come at once again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the reactor may take to show that it is alive before what is told of it counts as stale.
+const PING_DEADLINE: Duration = Duration::from_secs(1);
+
+/// What the connections need of the daemon.
+pub struct ServerContext {
+    /// The latest of everything.
+    pub board: Rc<RefCell<Board>>,
+    /// The reactor, to be asked whether it is alive.
+    pub orders: mpsc::Sender<Order>,
+    /// The application, to be asked for everything that changes something.
+    pub requests: mpsc::Sender<Request>,
+    /// The reactor's clock.
+    pub clock: Clock,
+    /// The configuration file.
+    pub config_file: PathBuf,
+    /// What was lost on the way, read anew for each status.
+    pub counters: Box<dyn Fn() -> Counters>,
+}
+
+/// What was lost on the way, since the daemon's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Log records that found the log's queue full.
+    pub log_dropped: u64,
+    /// Updates that found the queue to the service thread full.
+    pub updates_dropped: u64,
+}
+
+/// All that the connections share.
+pub(super) struct Shared {
+    pub(super) context: Rc<ServerContext>,
+    connections: Cell<usize>,
+}
+
+/// Makes the socket for its owner alone, or for the members of `group` (a name or a number) too. Must be called
+/// inside a runtime.
+///
+/// A socket file that is there already is a dead daemon's, because the caller holds the daemon's lock, and is
+/// replaced. For a group, the daemon's own directory (0700 until then) is opened to its members as well.
+///
+/// # Errors
+///
+/// The group does not exist, something else than a socket is in the way, or the system refuses.
+pub fn bind(path: &Path, group: Option<&str>) -> io::Result<UnixListener> {
+    let gid = group.map(group_id).transpose()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => fs::remove_file(path)?,
+        Ok(_) => {
+            let message = "something is there that is not a socket";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // Until the next lines the umask alone protects the socket; the directory does so before and after.
+    let listener = UnixListener::bind(path)?;
+    match gid {
+        None => fs::set_permissions(path, fs::Permissions::from_mode(0o600))?,
+        Some(gid) => {
+            chown(path, None, Some(gid))?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+            for directory in own_directories(path) {
+                open_to_group(directory, gid)?;
+            }
+        }
+    }
+    Ok(listener)
+}
+
+/// The directories above the socket that belong to the daemon: the one it is in, and in a workspace
+/// (`WORKSPACE/.keepstart/HASH/BOOT/`) the one above.
+fn own_directories(socket: &Path) -> impl Iterator<Item = &Path> {
+    let parent = socket.parent();
+    let above = parent.and_then(Path::parent).filter(|above| {
+        above.parent().and_then(Path::file_name).is_some_and(|name| name == ".keepstart")
+    });
+    parent.into_iter().chain(above)
+}
+
+/// Lets the members of a group through a directory that is closed to everybody else, but not look into it.
+fn open_to_group(directory: &Path, gid: u32) -> io::Result<()> {
+    let mode = fs::metadata(directory)?.mode() & 0o777;
+    if mode & 0o077 == 0 || mode == 0o710 {
+        chown(directory, None, Some(gid))?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o710))?;
+    }
+    Ok(())
+}
+
+/// The number of a group. May ask the name service, so it is for the start of the daemon only.
+fn group_id(group: &str) -> io::Result<u32> {
+    if let Ok(gid) = group.parse() {
+        return Ok(gid);
+    }
+    match nix::unistd::Group::from_name(group)? {
+        Some(found) => Ok(found.gid.as_raw()),
+        None => {
+            let message = format!("there is no group {group} (`control-group`)");
+            Err(io::Error::new(io::ErrorKind::NotFound, message))
+        }
+    }
+}
+
+/// Answers clients for as long as it is polled. Must run in a `LocalSet`.
+pub async fn serve(listener: UnixListener, context: Rc<ServerContext>) {
+    let shared = Rc::new(Shared { context, connections: Cell::new(0) });
+    let mut failing = false;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                failing = false;
+                admit(stream, &shared);
+            }
+            Err(error) => {
+                if !failing {
+                    failing = true;
+                    tracing::warn!("the control socket cannot accept a connection: {error}");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn admit(stream: UnixStream, shared: &Rc<Shared>) {
+    match Place::take(shared) {
+        Some(place) => {
+            spawn_local(async move {
+                conversation::hold(stream, &place.0).await;
+                drop(place);
+            });
+        }
+        None => {
+            let message = format!("the daemon has {CONNECTIONS_MAX} connections already, try again");
+            let mut line = Vec::new();
+            push_refusal(&mut line, &Refusal::new(ErrorCode::Busy, message));
+            // The buffer of a new socket has room for a line; a client that has gone needs none.
+            let _ = stream.try_write(&line);
+        }
+    }
+}
+
+/// One of the places for connections; free again when dropped.
+struct Place(Rc<Shared>);
+
+impl Place {
+    fn take(shared: &Rc<Shared>) -> Option<Self> {
+        let taken = shared.connections.get();
+        (taken < CONNECTIONS_MAX).then(|| {
+            shared.connections.set(taken + 1);
+            Self(shared.clone())
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+    }
+}
+
+impl Shared {
+    /// Asks the reactor whether it is alive.
+    pub(super) async fn freshness(&self) -> Freshness {
+        let ping = async {
+            let (sender, receiver) = oneshot::channel();
+            self.context.orders.send(Order::Ping(sender)).await.ok()?;
+            receiver.await.ok()
+        };
+        match timeout(PING_DEADLINE, ping).await {
+            Ok(Some(_)) => Freshness::Fresh,
+            Ok(None) | Err(_) => Freshness::Stale,
+        }
+    }
+
+    pub(super) fn pong(&self, freshness: Freshness) -> Pong {
+        Pong {
+            pid: std::process::id(),
+            uptime_ms: millis(self.context.clock.now().since_start()),
+            stale: freshness.is_stale(),
+        }
+    }
+
+    pub(super) fn daemon(&self, freshness: Freshness) -> DaemonStatus {
+        let now = self.context.clock.now();
+        let counters = (self.context.counters)();
+        let board = self.context.board.borrow();
+        DaemonStatus {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            config: self.context.config_file.clone(),
+            uptime_ms: millis(now.since_start()),
+            stale: freshness.is_stale(),
+            kernel: board.kernel().map(|view| KernelStatus::of(view, now)),
+            instances: board.instances().len(),
+            connections: self.connections.get(),
+            log_dropped: counters.log_dropped,
+            updates_dropped: counters.updates_dropped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

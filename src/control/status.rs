@@ -1,0 +1,331 @@
+//! The status document: what `status` says of the daemon and of each instance, made for people's scripts. Pure:
+//! made from the machine's views and the time at which the answer is given.
+//!
+//! Fields are only ever added. Ages and spans are milliseconds and were true when the answer was made.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::why;
+use crate::machine::Time;
+use crate::machine::job::{Action, JobId, Knowledge, Outcome, Role};
+use crate::machine::message::LastJob;
+use crate::machine::reason::{Next, Reason};
+use crate::machine::settings::InstanceName;
+use crate::machine::view::{InstanceView, JobView, KernelView};
+
+/// Whether what is said is known to be true now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// The reactor has just shown that it is alive.
+    Fresh,
+    /// It does not answer: this is what it said last.
+    Stale,
+}
+
+impl Freshness {
+    /// Whether it is stale.
+    pub fn is_stale(self) -> bool {
+        match self {
+            Self::Fresh => false,
+            Self::Stale => true,
+        }
+    }
+}
+
+/// The daemon as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// How long it has been running.
+    pub uptime_ms: u64,
+    /// Whether the reactor does not answer, so that everything here may be out of date.
+    pub stale: bool,
+    /// How the kernel is followed; `None` before the first word of the reactor.
+    pub kernel: Option<KernelStatus>,
+    /// How many instances it has.
+    pub instances: usize,
+    /// How many connections the control socket has.
+    pub connections: usize,
+    /// Log records that found the log's queue full.
+    pub log_dropped: u64,
+    /// Updates that found the queue to the service thread full; the whole was fetched after each.
+    pub updates_dropped: u64,
+}
+
+/// How the kernel is followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelStatus {
+    /// Whether notifications come; otherwise addresses are dumped every `sleep`.
+    pub subscribed: bool,
+    /// Whether the addresses are known.
+    pub synchronized: bool,
+    /// What the system said when the notifications ceased.
+    pub error: Option<String>,
+    /// The age of the last complete dump.
+    pub dump_age_ms: Option<u64>,
+    /// Complete dumps.
+    pub dumps: u64,
+    /// Failed or interrupted dumps.
+    pub dumps_failed: u64,
+    /// How often the kernel dropped notifications.
+    pub overruns: u64,
+    /// Audits that found what no notification had told.
+    pub audits_repaired: u64,
+    /// Notifications taken in.
+    pub events: u64,
+}
+
+impl KernelStatus {
+    /// The kernel's status at `now`.
+    pub fn of(view: &KernelView, now: Time) -> Self {
+        Self {
+            subscribed: view.subscribed,
+            synchronized: view.synchronized,
+            error: view.error.clone(),
+            dump_age_ms: view.dumped_at.map(|at| millis(now.since(at))),
+            dumps: view.dumps,
+            dumps_failed: view.dumps_failed,
+            overruns: view.overruns,
+            audits_repaired: view.audits_repaired,
+            events: view.events,
+        }
+    }
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceStatus {
+    /// Its name.
+    pub name: InstanceName,
+    /// Its role.
+    pub role: Role,
+    /// Since when.
+    pub role_age_ms: u64,
+    /// What the source says, as a sentence.
+    pub cause: String,
+    /// Since when it says so.
+    pub cause_age_ms: u64,
+    /// What is known of the service.
+    pub service: Knowledge,
+    /// Since when.
+    pub service_age_ms: u64,
+    /// The job that runs.
+    pub job: Option<JobStatus>,
+    /// The job before.
+    pub last_job: Option<LastJobStatus>,
+    /// What happens next.
+    pub next: NextStatus,
+    /// All of it in one sentence.
+    pub why: String,
+    /// Counts its transitions over all restarts.
+    pub epoch: u64,
+    /// Counts them in this life of the daemon.
+    pub transitions: u64,
+    /// Changes that were overtaken before they were acted on.
+    pub superseded: u64,
+    /// Whether the configuration no longer has it and only its job is waited for.
+    pub leaving: bool,
+    /// Whether the reactor does not answer, so that this may be out of date.
+    pub stale: bool,
+}
+
+/// A job that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// Its name, as the script sees it in `KEEPSTART_JOB`.
+    pub id: JobId,
+    /// Which action.
+    pub action: Action,
+    /// Why it runs.
+    pub reason: Reason,
+    /// For how long.
+    pub age_ms: u64,
+    /// Its process, once it exists.
+    pub pid: Option<u32>,
+    /// Whether an earlier life of the daemon began it.
+    pub adopted: bool,
+}
+
+/// A job that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastJobStatus {
+    /// Its name.
+    pub id: JobId,
+    /// Which action.
+    pub action: Action,
+    /// Why it was run.
+    pub reason: Reason,
+    /// What became of it, as a clause.
+    pub outcome: String,
+    /// What became of it, as a word.
+    pub result: ResultKind,
+    /// The exit status of a failed job, the signal of a killed one.
+    pub code: Option<i32>,
+    /// How long ago it ended.
+    pub age_ms: u64,
+    /// How long it took, from the decision to the end.
+    pub duration_ms: u64,
+}
+
+/// What became of a job, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResultKind {
+    /// Exit status 0.
+    Done,
+    /// Another exit status.
+    Failed,
+    /// A signal that the daemon did not send.
+    Killed,
+    /// It took longer than its timeout.
+    TimedOut,
+    /// The role had turned against it.
+    Cancelled,
+    /// It could not be started.
+    NotStarted,
+    /// Nobody saw how it ended.
+    Unseen,
+}
+
+/// What happens next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextStatus {
+    /// As a word.
+    pub kind: NextKind,
+    /// As a clause.
+    pub what: String,
+    /// When, where that is known.
+    pub in_ms: Option<u64>,
+}
+
+/// What happens next, as a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NextKind {
+    /// Nothing: what runs is what the role wants.
+    Nothing,
+    /// Nothing, because the role is UNKNOWN.
+    Held,
+    /// A gain of the role is believed.
+    GainHeld,
+    /// A loss of the role is believed.
+    LossHeld,
+    /// The running job ends, or is told to.
+    JobRuns,
+    /// The running job is cancelled.
+    JobOverdue,
+    /// The running job, told to end, is killed.
+    JobEnding,
+    /// A start gets its place.
+    WaitsForPlace,
+    /// The failed attempt is made again.
+    Retry,
+    /// Nothing, because the daemon ends.
+    Ending,
+}
+
+impl InstanceStatus {
+    /// The instance's status at `now`.
+    pub fn of(view: &InstanceView, now: Time, freshness: Freshness) -> Self {
+        let mut status = Self {
+            name: view.name.clone(),
+            role: view.role,
+            role_age_ms: millis(now.since(view.role_since)),
+            cause: view.cause.to_string(),
+            cause_age_ms: millis(now.since(view.cause_since)),
+            service: view.knowledge,
+            service_age_ms: millis(now.since(view.knowledge_since)),
+            job: view.job.as_ref().map(|job| job_status(job, now)),
+            last_job: view.last_job.as_ref().map(|job| last_job_status(job, now)),
+            next: next_status(&view.next, now),
+            why: String::new(),
+            epoch: view.epoch,
+            transitions: view.transitions,
+            superseded: view.superseded,
+            leaving: view.leaving,
+            stale: freshness.is_stale(),
+        };
+        status.why = why::sentence(&status);
+        status
+    }
+
+    /// The same, `span` later, if nothing has happened since.
+    pub fn grow_older(&mut self, span: Duration) {
+        let span = millis(span);
+        let ages = [&mut self.role_age_ms, &mut self.cause_age_ms, &mut self.service_age_ms];
+        let job = self.job.as_mut().map(|job| &mut job.age_ms);
+        let last_job = self.last_job.as_mut().map(|job| &mut job.age_ms);
+        for age in ages.into_iter().chain(job).chain(last_job) {
+            *age = age.saturating_add(span);
+        }
+        if let Some(in_ms) = &mut self.next.in_ms {
+            *in_ms = in_ms.saturating_sub(span);
+        }
+        self.why = why::sentence(self);
+    }
+}
+
+fn job_status(job: &JobView, now: Time) -> JobStatus {
+    JobStatus {
+        id: job.job,
+        action: job.action,
+        reason: job.reason,
+        age_ms: millis(now.since(job.started)),
+        pid: job.pid,
+        adopted: job.adopted,
+    }
+}
+
+fn last_job_status(job: &LastJob, now: Time) -> LastJobStatus {
+    let (result, code) = match &job.outcome {
+        Outcome::Done => (ResultKind::Done, None),
+        Outcome::Failed { code } => (ResultKind::Failed, Some(*code)),
+        Outcome::Killed { signal } => (ResultKind::Killed, Some(*signal)),
+        Outcome::TimedOut { .. } => (ResultKind::TimedOut, None),
+        Outcome::Cancelled => (ResultKind::Cancelled, None),
+        Outcome::NotStarted { .. } => (ResultKind::NotStarted, None),
+        Outcome::Unseen => (ResultKind::Unseen, None),
+    };
+    LastJobStatus {
+        id: job.job,
+        action: job.action,
+        reason: job.reason,
+        outcome: job.outcome.to_string(),
+        result,
+        code,
+        age_ms: millis(now.since(job.ended)),
+        duration_ms: millis(job.ended.since(job.started)),
+    }
+}
+
+fn next_status(next: &Next, now: Time) -> NextStatus {
+    let (kind, at) = match next {
+        Next::Content { .. } => (NextKind::Nothing, None),
+        Next::HeldByUnknown { stop_at } => (NextKind::Held, *stop_at),
+        Next::GainHeld { until } => (NextKind::GainHeld, Some(*until)),
+        Next::LossHeld { until } => (NextKind::LossHeld, Some(*until)),
+        Next::JobRuns { deadline } => (NextKind::JobRuns, Some(*deadline)),
+        Next::JobOverdue { cancel_at } => (NextKind::JobOverdue, Some(*cancel_at)),
+        Next::JobEnding { kill_at } => (NextKind::JobEnding, *kill_at),
+        Next::WaitsForPlace { .. } => (NextKind::WaitsForPlace, None),
+        Next::RetryAt { at, .. } => (NextKind::Retry, Some(*at)),
+        Next::Ending => (NextKind::Ending, None),
+    };
+    NextStatus { kind, what: next.to_string(), in_ms: at.map(|at| millis(at.since(now))) }
+}
+
+/// A span in whole milliseconds.
+pub fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

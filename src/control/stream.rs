@@ -1,0 +1,186 @@
+//! Answers that go on: `watch` tells the latest of what has changed, `events` everything that happens. Each runs
+//! in its connection's task on the service thread, until the client hangs up or does not read.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::broadcast::Receiver;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::conversation::say_status;
+use super::protocol::{Answer, EventLine, instance_of};
+use super::server::Shared;
+use super::status::{Freshness, InstanceStatus};
+use super::writer::Connection;
+use crate::bus::Notice;
+use crate::machine::message::Event;
+use crate::machine::settings::InstanceName;
+use crate::machine::view::InstanceView;
+
+/// Changes are gathered for so long: 20 times a second is more than a person sees, and few lines even where
+/// a hundred changes come in one go.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// The whole is told anew at most so often, however often the client falls behind.
+const WHOLE_EVERY: Duration = Duration::from_secs(1);
+
+/// A stream in which nothing happens shows so often that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// What has changed since the last line: the latest of each instance, `None` for one that is gone.
+#[derive(Default)]
+struct Changes {
+    latest: BTreeMap<InstanceName, Option<Arc<InstanceView>>>,
+    whole: bool,
+}
+
+impl Changes {
+    fn take(&mut self, notice: Notice, of: Option<&InstanceName>) {
+        let (name, view) = match notice {
+            Notice::Instance(view) => (view.name.clone(), Some(view)),
+            Notice::Gone(name) => (name, None),
+            Notice::Event(_) => return,
+            Notice::Whole => return self.whole = true,
+        };
+        if of.is_none_or(|of| *of == name) {
+            self.latest.insert(name, view);
+        }
+    }
+
+    /// Takes in all that is there already.
+    fn take_all(&mut self, notices: &mut Receiver<Notice>, of: Option<&InstanceName>) {
+        loop {
+            match notices.try_recv() {
+                Ok(notice) => self.take(notice, of),
+                Err(TryRecvError::Lagged(_)) => self.whole = true,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn any(&self) -> bool {
+        self.whole || !self.latest.is_empty()
+    }
+}
+
+/// Tells the status, and then every change.
+pub(super) async fn watch(
+    connection: &mut Connection,
+    shared: &Shared,
+    of: Option<InstanceName>,
+) -> io::Result<()> {
+    let of = of.as_ref();
+    let mut notices = shared.context.board.borrow().watch();
+    let mut freshness = say_status(connection, shared, of).await?;
+    let mut told_at = Instant::now();
+    let mut whole_told_at = told_at;
+    loop {
+        let mut changes = Changes::default();
+        let heartbeat = told_at + HEARTBEAT;
+        while !changes.any() {
+            tokio::select! {
+                notice = notices.recv() => match notice {
+                    Ok(notice) => changes.take(notice, of),
+                    Err(RecvError::Lagged(_)) => changes.whole = true,
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                () = connection.hung_up() => return Ok(()),
+                () = sleep_until(heartbeat) => break,
+            }
+        }
+        sleep_until(told_at + GATHER).await;
+        changes.take_all(&mut notices, of);
+        if changes.whole {
+            sleep_until(whole_told_at + WHOLE_EVERY).await;
+            // What the queue holds is older than what is told now.
+            notices = shared.context.board.borrow().watch();
+            freshness = say_status(connection, shared, of).await?;
+            whole_told_at = Instant::now();
+        } else if changes.any() {
+            say_changes(connection, shared, changes, freshness).await?;
+        } else {
+            freshness = shared.freshness().await;
+            let daemon = shared.daemon(freshness);
+            connection.say(&Answer::Daemon(Box::new(daemon))).await?;
+        }
+        connection.flush().await?;
+        told_at = Instant::now();
+    }
+}
+
+async fn say_changes(
+    connection: &mut Connection,
+    shared: &Shared,
+    changes: Changes,
+    freshness: Freshness,
+) -> io::Result<()> {
+    for (name, view) in changes.latest {
+        let answer = match view {
+            Some(view) => {
+                let now = shared.context.clock.now();
+                Answer::Instance(Box::new(InstanceStatus::of(&view, now, freshness)))
+            }
+            None => Answer::Gone(name),
+        };
+        connection.say(&answer).await?;
+    }
+    Ok(())
+}
+
+/// Tells everything that happens from now on.
+pub(super) async fn events(
+    connection: &mut Connection,
+    shared: &Shared,
+    of: Option<InstanceName>,
+) -> io::Result<()> {
+    let mut notices = shared.context.board.borrow().watch();
+    let pong = shared.pong(shared.freshness().await);
+    connection.say(&Answer::Pong(pong)).await?;
+    connection.flush().await?;
+    let mut heartbeat = Instant::now() + HEARTBEAT;
+    loop {
+        tokio::select! {
+            notice = timeout_at(heartbeat, notices.recv()) => match notice {
+                Ok(Ok(Notice::Event(event))) => say_event(connection, shared, event, of.as_ref()).await?,
+                Ok(Ok(Notice::Instance(_) | Notice::Gone(_) | Notice::Whole)) => {}
+                Ok(Err(RecvError::Lagged(missed))) => {
+                    connection.say(&Answer::Lagged { missed }).await?;
+                }
+                Ok(Err(RecvError::Closed)) => return Ok(()),
+                Err(_) => {
+                    let pong = shared.pong(shared.freshness().await);
+                    connection.say(&Answer::Pong(pong)).await?;
+                    heartbeat = Instant::now() + HEARTBEAT;
+                }
+            },
+            () = connection.hung_up() => return Ok(()),
+        }
+        if notices.is_empty() {
+            connection.flush().await?;
+        }
+    }
+}
+
+async fn say_event(
+    connection: &mut Connection,
+    shared: &Shared,
+    event: Arc<Event>,
+    of: Option<&InstanceName>,
+) -> io::Result<()> {
+    if let (Some(of), Some(whose)) = (of, instance_of(&event))
+        && of != whose
+    {
+        return Ok(());
+    }
+    let at = shared.context.clock.now();
+    connection.say(&Answer::Event(EventLine { at, unix_ms: unix_ms(), event })).await
+}
+
+#[expect(clippy::disallowed_methods, reason = "events carry the time of day for people")]
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, super::status::millis)
+}

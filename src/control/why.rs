@@ -1,0 +1,109 @@
+//! Status as sentences: the one that says why an instance is as it is, and spans of time as people say them.
+//! Pure; the daemon uses it for its answers and the command line to bring them up to date.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::status::{InstanceStatus, NextKind};
+use crate::machine::job::{Knowledge, Role};
+
+/// What the source says, what follows from it, what is known, what was done and what comes next, in one
+/// sentence: `192.0.2.10 is on lo, so the role is MASTER and the service shall run here; it is running; start
+/// done 2m ago; nothing is left to do`.
+pub fn sentence(status: &InstanceStatus) -> String {
+    let mut clauses = vec![role_clause(status), service_clause(status).to_owned(), job_clause(status)];
+    clauses.push(next_clause(status));
+    if status.stale {
+        clauses.push("but the daemon's reactor does not answer, so all this may be out of date".into());
+    }
+    clauses.join("; ")
+}
+
+fn role_clause(status: &InstanceStatus) -> String {
+    let (cause, role) = (&status.cause, status.role);
+    if status.leaving {
+        return format!("the configuration no longer has this instance ({cause}, {role})");
+    }
+    match (status.next.kind, role) {
+        (NextKind::GainHeld, _) => {
+            format!("{cause}, but that has changed a moment ago, so the role stays {role} for now")
+        }
+        (NextKind::LossHeld, _) => {
+            format!("{cause}, but hold-on-loss keeps the role {role} for now")
+        }
+        (_, Role::Master) => format!("{cause}, so the role is MASTER and the service shall run here"),
+        (_, Role::Backup) => {
+            format!("{cause}, so the role is BACKUP and the service shall not run here")
+        }
+        (_, Role::Unknown) => format!("{cause}, so the role is UNKNOWN and nothing is started"),
+    }
+}
+
+fn service_clause(status: &InstanceStatus) -> &'static str {
+    match status.service {
+        Knowledge::Running => "it is running",
+        Knowledge::Stopped => "it is stopped",
+        Knowledge::Maybe => "whether it runs is not known",
+    }
+}
+
+fn job_clause(status: &InstanceStatus) -> String {
+    match (&status.job, &status.last_job) {
+        (Some(job), _) => {
+            let age = Span::ms(job.age_ms);
+            let whose = if job.adopted { " of the daemon's earlier life" } else { "" };
+            let pid = job.pid.map_or_else(String::new, |pid| format!(" as process {pid}"));
+            format!("{}{whose} has been running{pid} for {age} because {}", job.action, job.reason)
+        }
+        (None, Some(job)) => {
+            let because = job.reason;
+            format!("{} {} {} ago, run because {because}", job.action, job.outcome, Span::ms(job.age_ms))
+        }
+        (None, None) => "no job has run yet".into(),
+    }
+}
+
+fn next_clause(status: &InstanceStatus) -> String {
+    let next = &status.next;
+    match (next.kind, next.in_ms) {
+        (NextKind::Nothing, _) => "nothing is left to do".into(),
+        (NextKind::JobRuns, Some(in_ms)) => {
+            format!("next: {} (its timeout is over in {})", next.what, Span::ms(in_ms))
+        }
+        (_, Some(in_ms)) => format!("next, in {}: {}", Span::ms(in_ms), next.what),
+        (_, None) => format!("next: {}", next.what),
+    }
+}
+
+/// A span as people say it: `35ms`, `3.4s`, `34s`, `3m12s`, `2h5m`, `3d4h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// A span of so many milliseconds.
+    pub fn ms(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ms, seconds) = (self.0.as_millis(), self.0.as_secs());
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+        let two = |big: u64, unit: char, small: u64, small_unit: char| {
+            if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{small_unit}") }
+        };
+        let text = match seconds {
+            0 => format!("{ms}ms"),
+            1..10 => format!("{seconds}.{}s", ms % 1000 / 100),
+            10..60 => format!("{seconds}s"),
+            60..3600 => two(minutes, 'm', seconds % 60, 's'),
+            3600..86_400 => two(hours, 'h', minutes % 60, 'm'),
+            86_400.. => two(days, 'd', hours % 24, 'h'),
+        };
+        f.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests;
