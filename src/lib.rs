@@ -4,6 +4,7 @@ pub mod action;
 pub mod bus;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod disk;
 pub mod machine;
 pub mod reactor;
