@@ -1,6 +1,7 @@
 //! keepstart turns "this Linux node now holds the role" into "these things run here, and nowhere else".
 
 pub mod action;
+pub mod app;
 pub mod bus;
 pub mod clock;
 pub mod config;

@@ -33,7 +33,7 @@ use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
 use crate::state::{LockError, Paths, PathsError};
 
-use service::Service;
+use service::{Service, ServiceParts};
 
 /// Answers of the disk thread wait here for the reactor. When it is full the answer is dropped; the reactor
 /// asks again long before it needs one.
@@ -99,13 +99,19 @@ impl AppError {
 pub struct RunOptions {
     /// Called once, when the first complete dump has been taken in.
     pub on_ready: Box<dyn FnOnce()>,
+    /// How many log records have been dropped because their queue was full, for `status`.
+    pub log_dropped: Box<dyn Fn() -> u64>,
     /// The size of the netlink receive buffer, in bytes; `None`: the default. Small ones are for tests.
     pub receive_buffer_bytes: Option<usize>,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { on_ready: Box::new(|| {}), receive_buffer_bytes: None }
+        Self {
+            on_ready: Box::new(|| {}),
+            log_dropped: Box::new(|| 0),
+            receive_buffer_bytes: None,
+        }
     }
 }
 
@@ -119,13 +125,19 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     let clock = Clock::begin();
     let config = loaded.config;
     if let Some(workspace) = &config.application.workspace {
-        std::env::set_current_dir(workspace)
-            .map_err(|source| AppError::Workspace { path: workspace.clone(), source })?;
+        std::env::set_current_dir(workspace).map_err(|source| AppError::Workspace {
+            path: workspace.clone(),
+            source,
+        })?;
     }
     let prepared = prepare::prepare(&config, paths, &clock)?;
     let follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
     let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
-    let parts = DiskParts { run_log: prepared.run_log.clone(), epochs: prepared.epochs, follower };
+    let parts = DiskParts {
+        run_log: prepared.run_log.clone(),
+        epochs: prepared.epochs,
+        follower,
+    };
     let (disk, disk_thread) =
         Disk::start(parts, answer_sender).map_err(AppError::system("start the disk thread"))?;
     let life = prepare::life();
@@ -147,7 +159,16 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         receive_buffer_bytes: options.receive_buffer_bytes,
     };
     let reactor_thread = start_reactor(parts, order_receiver, answers)?;
-    let service = Service::new(config, paths, clock, orders, receiver, dropped, options.on_ready);
+    let service = Service::new(ServiceParts {
+        config,
+        paths: paths.clone(),
+        clock,
+        orders,
+        updates: receiver,
+        dropped,
+        on_ready: options.on_ready,
+        log_dropped: options.log_dropped,
+    });
     let result = on_this_thread(service.run())?;
     join(reactor_thread);
     join(disk_thread);
@@ -178,11 +199,20 @@ fn start_reactor(
     let body = move || {
         runtime.block_on(async move {
             let mut executor = executor;
-            for adopted in parts.restored.values().filter_map(|one| one.adopted.as_ref()) {
+            for adopted in parts
+                .restored
+                .values()
+                .filter_map(|one| one.adopted.as_ref())
+            {
                 executor.adopt(adopted);
             }
-            let mut reactor =
-                Reactor::new(parts.clock, parts.machine, executor, parts.disk, parts.updates);
+            let mut reactor = Reactor::new(
+                parts.clock,
+                parts.machine,
+                executor,
+                parts.disk,
+                parts.updates,
+            );
             if let Some(bytes) = parts.receive_buffer_bytes {
                 reactor.set_receive_buffer_bytes(bytes);
             }
@@ -215,11 +245,13 @@ fn new_runtime() -> Result<runtime::Runtime, AppError> {
 fn join(thread: JoinHandle<()>) {
     let name = thread.thread().name().unwrap_or("unnamed").to_owned();
     let (sender, receiver) = std::sync::mpsc::channel();
-    let waiter = std::thread::Builder::new().name(format!("join-{name}")).spawn(move || {
-        // A panic would have ended the process already.
-        drop(thread.join());
-        let _ = sender.send(());
-    });
+    let waiter = std::thread::Builder::new()
+        .name(format!("join-{name}"))
+        .spawn(move || {
+            // A panic would have ended the process already.
+            drop(thread.join());
+            let _ = sender.send(());
+        });
     if waiter.is_ok() && receiver.recv_timeout(THREAD_DEADLINE).is_err() {
         tracing::warn!("the {name} thread hangs and is left behind");
     }

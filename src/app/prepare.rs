@@ -44,20 +44,37 @@ pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<P
     for finding in findings.iter().chain(&finding) {
         say(finding);
     }
-    let names = || config.settings.instances.iter().map(|instance| &instance.name);
+    let names = || {
+        config
+            .settings
+            .instances
+            .iter()
+            .map(|instance| &instance.name)
+    };
     let mut restored = restore(names(), &run, &epochs);
     reserve_epochs(&mut epochs, &mut restored);
     for job in run.in_flight.values() {
         take_up(job, &mut restored, &run_log, clock);
     }
-    Ok(Prepared { run_log: Arc::new(run_log), epochs, restored, pidfile, _lock: lock })
+    Ok(Prepared {
+        run_log: Arc::new(run_log),
+        epochs,
+        restored,
+        pidfile,
+        _lock: lock,
+    })
 }
 
 /// Reserves the first block of every instance, so that the first transition has a number.
 fn reserve_epochs(epochs: &mut Epochs, restored: &mut RestoredMap) {
     let first: Vec<(InstanceName, u64)> = restored
         .iter()
-        .map(|(name, one)| (name.clone(), one.epoch.saturating_add(crate::machine::EPOCH_BLOCK)))
+        .map(|(name, one)| {
+            (
+                name.clone(),
+                one.epoch.saturating_add(crate::machine::EPOCH_BLOCK),
+            )
+        })
         .collect();
     match epochs.reserve_many(first.iter().map(|(name, through)| (name, *through))) {
         Ok(()) => {
@@ -76,15 +93,25 @@ fn reserve_epochs(epochs: &mut Epochs, restored: &mut RestoredMap) {
 
 /// Finds out what has become of a job that an earlier life began.
 fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog, clock: &Clock) {
-    let process = job.process.map(|process| (process.pid, ProcessStart(process.start_ticks)));
-    let orphan = find_orphan(&OrphanRecord { job: job.job, process });
+    let process = job
+        .process
+        .map(|process| (process.pid, ProcessStart(process.start_ticks)));
+    let orphan = find_orphan(&OrphanRecord {
+        job: job.job,
+        process,
+    });
     let instance = restored.get_mut(&job.instance);
     match (orphan, instance) {
         (Some(orphan), Some(instance)) => {
             let left = job.deadline_monotonic.saturating_sub(monotonic());
             let deadline = clock.now() + left;
             let (job, action, pid) = (job.job, job.action, orphan.pid);
-            instance.adopted = Some(Adopted { job, action, pid, deadline });
+            instance.adopted = Some(Adopted {
+                job,
+                action,
+                pid,
+                deadline,
+            });
         }
         (Some(orphan), None) => tracing::warn!(
             instance = %job.instance,
@@ -118,7 +145,13 @@ impl JobRecorder for Recorder {
     }
 
     fn spawned(&self, job: &Job, pid: u32, started: ProcessStart) {
-        recorded(self.0.spawned(job.id, Process { pid, start_ticks: started.0 }));
+        recorded(self.0.spawned(
+            job.id,
+            Process {
+                pid,
+                start_ticks: started.0,
+            },
+        ));
     }
 
     fn not_spawned(&self, job: &Job) {
@@ -152,7 +185,10 @@ fn monotonic() -> Duration {
     Duration::try_from(now).unwrap_or_default()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the epochs' floor is the time of day at start-up")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the epochs' floor is the time of day at start-up"
+)]
 fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()
 }

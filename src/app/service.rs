@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
 use crate::config::{self, Config, Loaded};
-use crate::control::server::{self, ServerContext};
+use crate::control::server::{self, Counters, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
 use crate::state::Paths;
@@ -47,9 +47,23 @@ pub(super) struct Service {
     /// READY=1 is owed to systemd: it comes after the first dump and after each reload.
     ready_owed: bool,
     on_ready: Option<Box<dyn FnOnce()>>,
+    /// Handed to the control socket when it begins.
+    log_dropped: Option<Box<dyn Fn() -> u64>>,
     /// When systemd is told what has changed.
     status_due: Option<Instant>,
     ending: Option<Instant>,
+}
+
+/// What the service is made of.
+pub(super) struct ServiceParts {
+    pub(super) config: Config,
+    pub(super) paths: Paths,
+    pub(super) clock: Clock,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) updates: mpsc::Receiver<Update>,
+    pub(super) dropped: Arc<AtomicU64>,
+    pub(super) on_ready: Box<dyn FnOnce()>,
+    pub(super) log_dropped: Box<dyn Fn() -> u64>,
 }
 
 /// What woke the service.
@@ -63,32 +77,25 @@ enum Wake {
 }
 
 impl Service {
-    pub(super) fn new(
-        config: Config,
-        paths: &Paths,
-        clock: Clock,
-        orders: mpsc::Sender<Order>,
-        updates: mpsc::Receiver<Update>,
-        dropped: Arc<AtomicU64>,
-        on_ready: Box<dyn FnOnce()>,
-    ) -> Self {
+    pub(super) fn new(parts: ServiceParts) -> Self {
         // A daemon that cannot talk to systemd is told to end by it; one that it does not know goes on.
         let notifier = Notifier::from_env().unwrap_or_else(|error| {
             tracing::error!("{:#}", anyhow::Error::from(error));
             Notifier::default()
         });
         Self {
-            config,
-            paths: paths.clone(),
-            clock,
-            orders,
-            updates,
-            dropped,
+            config: parts.config,
+            paths: parts.paths,
+            clock: parts.clock,
+            orders: parts.orders,
+            updates: parts.updates,
+            dropped: parts.dropped,
             dropped_seen: 0,
             board: Rc::default(),
             notifier: Rc::new(RefCell::new(notifier)),
             ready_owed: false,
-            on_ready: Some(on_ready),
+            on_ready: Some(parts.on_ready),
+            log_dropped: Some(parts.log_dropped),
             status_due: None,
             ending: None,
         }
@@ -138,17 +145,24 @@ impl Service {
         result
     }
 
-    fn listen(&self, requests: mpsc::Sender<Request>) -> Result<(), AppError> {
+    fn listen(&mut self, requests: mpsc::Sender<Request>) -> Result<(), AppError> {
         let path = self.paths.control_socket();
         let group = self.config.application.control_group.as_deref();
-        let listener = server::bind(&path, group)
-            .map_err(|source| AppError::Control { path, source })?;
+        let listener =
+            server::bind(&path, group).map_err(|source| AppError::Control { path, source })?;
+        let dropped = self.dropped.clone();
+        let log_dropped = self.log_dropped.take();
+        let counters = move || Counters {
+            log_dropped: log_dropped.as_ref().map_or(0, |count| count()),
+            updates_dropped: dropped.load(Ordering::Relaxed),
+        };
         let context = ServerContext {
             board: self.board.clone(),
             orders: self.orders.clone(),
             requests,
             clock: self.clock,
             config_file: self.config.file.clone(),
+            counters: Box::new(counters),
         };
         tokio::task::spawn_local(server::serve(listener, Rc::new(context)));
         Ok(())
@@ -313,7 +327,8 @@ impl Service {
             tracing::warn!("{}", loaded.warnings);
         }
         let fixed = fixed_changes(&self.config, &loaded.config);
-        self.order(Input::Reload(loaded.config.settings.clone())).await?;
+        self.order(Input::Reload(loaded.config.settings.clone()))
+            .await?;
         let count = loaded.config.settings.instances.len();
         self.config = loaded.config;
         let mut said = format!("reloaded {}: {count} instances", self.config.file.display());
@@ -368,10 +383,10 @@ impl Service {
         }
         let notifier = self.notifier.clone();
         tokio::task::spawn_local(async move {
-            if let Ok(Ok(_)) = timeout(REACTOR_DEADLINE, receiver).await {
-                if let Err(error) = notifier.borrow_mut().watchdog() {
-                    tracing::warn!("{:#}", anyhow::Error::from(error));
-                }
+            if let Ok(Ok(_)) = timeout(REACTOR_DEADLINE, receiver).await
+                && let Err(error) = notifier.borrow_mut().watchdog()
+            {
+                tracing::warn!("{:#}", anyhow::Error::from(error));
             }
         });
         self.send_status();
@@ -390,7 +405,10 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         ("control-group", old.control_group != new.control_group),
         ("log-level", old.log_level != new.log_level),
     ];
-    changes.into_iter().filter_map(|(key, changed)| changed.then_some(key)).collect()
+    changes
+        .into_iter()
+        .filter_map(|(key, changed)| changed.then_some(key))
+        .collect()
 }
 
 async fn at(deadline: Option<Instant>) {

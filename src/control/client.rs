@@ -82,12 +82,18 @@ impl Client {
     /// [`ClientError::NoDaemon`] where nobody does, [`ClientError::Connect`] otherwise.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
         let stream = connect_within(path, SEND_DEADLINE).map_err(|errno| match errno {
-            Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR => {
-                ClientError::NoDaemon { path: path.to_owned() }
-            }
-            other => ClientError::Connect { path: path.to_owned(), source: other.into() },
+            Errno::NOENT | Errno::CONNREFUSED | Errno::NOTDIR => ClientError::NoDaemon {
+                path: path.to_owned(),
+            },
+            other => ClientError::Connect {
+                path: path.to_owned(),
+                source: other.into(),
+            },
         })?;
-        Ok(Self { reader: BufReader::new(stream), line: Vec::new() })
+        Ok(Self {
+            reader: BufReader::new(stream),
+            line: Vec::new(),
+        })
     }
 
     /// The daemon's process: the one that began to listen, `SO_PEERCRED` in unix(7).
@@ -129,7 +135,11 @@ impl Client {
             .map_err(ClientError::Broken)?;
         loop {
             let room = ANSWER_BYTES_MAX.saturating_sub(self.line.len() as u64);
-            let read = self.reader.by_ref().take(room).read_until(b'\n', &mut self.line);
+            let read = self
+                .reader
+                .by_ref()
+                .take(room)
+                .read_until(b'\n', &mut self.line);
             match read {
                 Ok(_) if self.line.ends_with(b"\n") => {
                     let line = std::mem::take(&mut self.line);
@@ -142,8 +152,12 @@ impl Client {
                 }
                 Ok(_) if self.line.is_empty() => return Ok(Next::End),
                 Ok(_) => return Err(ClientError::Closed),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Silence),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(Next::End),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Next::Silence);
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    return Ok(Next::End);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(ClientError::Broken(error)),
             }
@@ -165,7 +179,12 @@ impl Client {
 }
 
 fn connect_within(path: &Path, deadline: Duration) -> Result<UnixStream, Errno> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
     // A full backlog makes connect wait for this timeout too, unix(7).
     set_socket_timeout(&socket, Timeout::Send, Some(deadline))?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;

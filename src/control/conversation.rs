@@ -50,7 +50,12 @@ async fn fulfil(
 ) -> io::Result<Result<(), Refusal>> {
     if let Request::Status(Some(name)) | Request::Watch(Some(name)) | Request::Events(Some(name)) =
         &request
-        && shared.context.board.borrow().instance(name.as_str()).is_none()
+        && shared
+            .context
+            .board
+            .borrow()
+            .instance(name.as_str())
+            .is_none()
     {
         return Ok(Err(unknown(name)));
     }
@@ -69,7 +74,9 @@ async fn fulfil(
         }),
         Request::Stop => ask(shared, bus::Request::Shutdown)
             .await
-            .map(|()| Answer::Stopping { pid: std::process::id() }),
+            .map(|()| Answer::Stopping {
+                pid: std::process::id(),
+            }),
         Request::Audit(name) => {
             let result = ask(shared, |sender| bus::Request::Audit(name, sender)).await;
             result.and_then(|result| {
@@ -102,9 +109,10 @@ async fn ask<T>(
     };
     match timeout(REQUEST_DEADLINE, asked).await {
         Ok(Some(answer)) => Ok(answer),
-        Ok(None) => {
-            Err(Refusal::new(ErrorCode::Unavailable, "the daemon is ending".into()))
-        }
+        Ok(None) => Err(Refusal::new(
+            ErrorCode::Unavailable,
+            "the daemon is ending".into(),
+        )),
         Err(_) => {
             let message = format!("the daemon did not answer within {REQUEST_DEADLINE:?}");
             Err(Refusal::new(ErrorCode::Unavailable, message))
@@ -119,7 +127,9 @@ pub(super) async fn say_status(
     name: Option<&InstanceName>,
 ) -> io::Result<Freshness> {
     let freshness = shared.freshness().await;
-    connection.say(&Answer::Daemon(Box::new(shared.daemon(freshness)))).await?;
+    connection
+        .say(&Answer::Daemon(Box::new(shared.daemon(freshness))))
+        .await?;
     // The board is not held over a wait: these are handles, and a change meanwhile is a later line's matter.
     let views: Vec<_> = {
         let board = shared.context.board.borrow();
@@ -133,7 +143,11 @@ pub(super) async fn say_status(
         let status = InstanceStatus::of(view, now, freshness);
         connection.say(&Answer::Instance(Box::new(status))).await?;
     }
-    connection.say(&Answer::Complete { instances: views.len() }).await?;
+    connection
+        .say(&Answer::Complete {
+            instances: views.len(),
+        })
+        .await?;
     connection.flush().await?;
     Ok(freshness)
 }

@@ -75,13 +75,17 @@ impl Request {
     /// What the client is told: the version is another one, or the line is not a request.
     pub fn parse(line: &[u8]) -> Result<Self, Refusal> {
         let bad = |error: serde_json::Error| {
-            Refusal::new(ErrorCode::BadRequest, format!("the request line is not understood: {error}"))
+            Refusal::new(
+                ErrorCode::BadRequest,
+                format!("the request line is not understood: {error}"),
+            )
         };
         let value: Value = serde_json::from_slice(line).map_err(bad)?;
         // The version comes first: the other fields of another version may mean anything.
         match value.get("v") {
             Some(v) if *v != Value::from(VERSION) => {
-                let message = format!("this daemon speaks version {VERSION} of the protocol, not {v}");
+                let message =
+                    format!("this daemon speaks version {VERSION} of the protocol, not {v}");
                 return Err(Refusal::new(ErrorCode::Version, message));
             }
             Some(_) | None => {}
@@ -117,7 +121,14 @@ impl Request {
             Self::Audit(instance) => (Op::Audit, instance.clone()),
         };
         let mut line = Vec::new();
-        push_line(&mut line, &RequestLine { v: VERSION, op, instance });
+        push_line(
+            &mut line,
+            &RequestLine {
+                v: VERSION,
+                op,
+                instance,
+            },
+        );
         line
     }
 }
@@ -259,12 +270,26 @@ struct AnswerLine<'a> {
 
 /// Appends an answer as a line.
 pub fn push_answer(buffer: &mut Vec<u8>, answer: &Answer) {
-    push_line(buffer, &AnswerLine { v: VERSION, ok: Some(answer), error: None });
+    push_line(
+        buffer,
+        &AnswerLine {
+            v: VERSION,
+            ok: Some(answer),
+            error: None,
+        },
+    );
 }
 
 /// Appends a refusal as a line.
 pub fn push_refusal(buffer: &mut Vec<u8>, refusal: &Refusal) {
-    push_line(buffer, &AnswerLine { v: VERSION, ok: None, error: Some(refusal) });
+    push_line(
+        buffer,
+        &AnswerLine {
+            v: VERSION,
+            ok: None,
+            error: Some(refusal),
+        },
+    );
 }
 
 /// An answer line that is not one.
@@ -286,17 +311,17 @@ pub fn parse_answer(line: &[u8]) -> Result<Option<Result<Answer, Refusal>>, Garb
     let line: Line = serde_json::from_slice(line).map_err(Garbled)?;
     match (line.ok, line.error) {
         (_, Some(refusal)) => Ok(Some(Err(refusal))),
-        (Some(ok), None) if is_known(&ok) => {
-            serde_json::from_value(ok).map(|answer| Some(Ok(answer))).map_err(Garbled)
-        }
+        (Some(ok), None) if is_known(&ok) => serde_json::from_value(ok)
+            .map(|answer| Some(Ok(answer)))
+            .map_err(Garbled),
         (Some(_) | None, None) => Ok(None),
     }
 }
 
 fn is_known(ok: &Value) -> bool {
     const KINDS: [&str; 10] = [
-        "pong", "daemon", "instance", "gone", "complete", "event", "lagged", "reloaded", "stopping",
-        "auditing",
+        "pong", "daemon", "instance", "gone", "complete", "event", "lagged", "reloaded",
+        "stopping", "auditing",
     ];
     let kind = ok.as_object().and_then(|object| object.keys().next());
     kind.is_some_and(|kind| KINDS.contains(&kind.as_str()))

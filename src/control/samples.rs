@@ -39,7 +39,10 @@ pub(crate) fn view(id: u32, text: &str) -> Arc<InstanceView> {
         knowledge_since: time(10_050),
         job: None,
         last_job: Some(LastJob {
-            job: JobId { life: 0x4f3a_9c1e, number: 17 },
+            job: JobId {
+                life: 0x4f3a_9c1e,
+                number: 17,
+            },
             action: Action::Start,
             reason: Reason::RoleGained,
             outcome: Outcome::Done,
@@ -47,7 +50,10 @@ pub(crate) fn view(id: u32, text: &str) -> Arc<InstanceView> {
             spawned: Some(time(10_001)),
             ended: time(10_050),
         }),
-        next: Next::Content { role: Role::Master, knowledge: Knowledge::Running },
+        next: Next::Content {
+            role: Role::Master,
+            knowledge: Knowledge::Running,
+        },
         leaving: false,
     })
 }

@@ -101,7 +101,10 @@ pub fn bind(path: &Path, group: Option<&str>) -> io::Result<UnixListener> {
 fn own_directories(socket: &Path) -> impl Iterator<Item = &Path> {
     let parent = socket.parent();
     let above = parent.and_then(Path::parent).filter(|above| {
-        above.parent().and_then(Path::file_name).is_some_and(|name| name == ".keepstart")
+        above
+            .parent()
+            .and_then(Path::file_name)
+            .is_some_and(|name| name == ".keepstart")
     });
     parent.into_iter().chain(above)
 }
@@ -132,7 +135,10 @@ fn group_id(group: &str) -> io::Result<u32> {
 
 /// Answers clients for as long as it is polled. Must run in a `LocalSet`.
 pub async fn serve(listener: UnixListener, context: Rc<ServerContext>) {
-    let shared = Rc::new(Shared { context, connections: Cell::new(0) });
+    let shared = Rc::new(Shared {
+        context,
+        connections: Cell::new(0),
+    });
     let mut failing = false;
     loop {
         match listener.accept().await {
@@ -160,7 +166,8 @@ fn admit(stream: UnixStream, shared: &Rc<Shared>) {
             });
         }
         None => {
-            let message = format!("the daemon has {CONNECTIONS_MAX} connections already, try again");
+            let message =
+                format!("the daemon has {CONNECTIONS_MAX} connections already, try again");
             let mut line = Vec::new();
             push_refusal(&mut line, &Refusal::new(ErrorCode::Busy, message));
             // The buffer of a new socket has room for a line; a client that has gone needs none.

@@ -260,7 +260,11 @@ impl InstanceStatus {
     /// The same, `span` later, if nothing has happened since.
     pub fn grow_older(&mut self, span: Duration) {
         let span = millis(span);
-        let ages = [&mut self.role_age_ms, &mut self.cause_age_ms, &mut self.service_age_ms];
+        let ages = [
+            &mut self.role_age_ms,
+            &mut self.cause_age_ms,
+            &mut self.service_age_ms,
+        ];
         let job = self.job.as_mut().map(|job| &mut job.age_ms);
         let last_job = self.last_job.as_mut().map(|job| &mut job.age_ms);
         for age in ages.into_iter().chain(job).chain(last_job) {
@@ -319,7 +323,11 @@ fn next_status(next: &Next, now: Time) -> NextStatus {
         Next::RetryAt { at, .. } => (NextKind::Retry, Some(*at)),
         Next::Ending => (NextKind::Ending, None),
     };
-    NextStatus { kind, what: next.to_string(), in_ms: at.map(|at| millis(at.since(now))) }
+    NextStatus {
+        kind,
+        what: next.to_string(),
+        in_ms: at.map(|at| millis(at.since(now))),
+    }
 }
 
 /// A span in whole milliseconds.

@@ -6,8 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::conversation::say_status;
@@ -176,10 +176,19 @@ async fn say_event(
         return Ok(());
     }
     let at = shared.context.clock.now();
-    connection.say(&Answer::Event(EventLine { at, unix_ms: unix_ms(), event })).await
+    connection
+        .say(&Answer::Event(EventLine {
+            at,
+            unix_ms: unix_ms(),
+            event,
+        }))
+        .await
 }
 
-#[expect(clippy::disallowed_methods, reason = "events carry the time of day for people")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "events carry the time of day for people"
+)]
 fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, super::status::millis)

@@ -11,10 +11,16 @@ use crate::machine::job::{Knowledge, Role};
 /// sentence: `192.0.2.10 is on lo, so the role is MASTER and the service shall run here; it is running; start
 /// done 2m ago; nothing is left to do`.
 pub fn sentence(status: &InstanceStatus) -> String {
-    let mut clauses = vec![role_clause(status), service_clause(status).to_owned(), job_clause(status)];
+    let mut clauses = vec![
+        role_clause(status),
+        service_clause(status).to_owned(),
+        job_clause(status),
+    ];
     clauses.push(next_clause(status));
     if status.stale {
-        clauses.push("but the daemon's reactor does not answer, so all this may be out of date".into());
+        clauses.push(
+            "but the daemon's reactor does not answer, so all this may be out of date".into(),
+        );
     }
     clauses.join("; ")
 }
@@ -31,7 +37,9 @@ fn role_clause(status: &InstanceStatus) -> String {
         (NextKind::LossHeld, _) => {
             format!("{cause}, but hold-on-loss keeps the role {role} for now")
         }
-        (_, Role::Master) => format!("{cause}, so the role is MASTER and the service shall run here"),
+        (_, Role::Master) => {
+            format!("{cause}, so the role is MASTER and the service shall run here")
+        }
         (_, Role::Backup) => {
             format!("{cause}, so the role is BACKUP and the service shall not run here")
         }
@@ -51,13 +59,27 @@ fn job_clause(status: &InstanceStatus) -> String {
     match (&status.job, &status.last_job) {
         (Some(job), _) => {
             let age = Span::ms(job.age_ms);
-            let whose = if job.adopted { " of the daemon's earlier life" } else { "" };
-            let pid = job.pid.map_or_else(String::new, |pid| format!(" as process {pid}"));
-            format!("{}{whose} has been running{pid} for {age} because {}", job.action, job.reason)
+            let whose = if job.adopted {
+                " of the daemon's earlier life"
+            } else {
+                ""
+            };
+            let pid = job
+                .pid
+                .map_or_else(String::new, |pid| format!(" as process {pid}"));
+            format!(
+                "{}{whose} has been running{pid} for {age} because {}",
+                job.action, job.reason
+            )
         }
         (None, Some(job)) => {
             let because = job.reason;
-            format!("{} {} {} ago, run because {because}", job.action, job.outcome, Span::ms(job.age_ms))
+            format!(
+                "{} {} {} ago, run because {because}",
+                job.action,
+                job.outcome,
+                Span::ms(job.age_ms)
+            )
         }
         (None, None) => "no job has run yet".into(),
     }
@@ -68,7 +90,11 @@ fn next_clause(status: &InstanceStatus) -> String {
     match (next.kind, next.in_ms) {
         (NextKind::Nothing, _) => "nothing is left to do".into(),
         (NextKind::JobRuns, Some(in_ms)) => {
-            format!("next: {} (its timeout is over in {})", next.what, Span::ms(in_ms))
+            format!(
+                "next: {} (its timeout is over in {})",
+                next.what,
+                Span::ms(in_ms)
+            )
         }
         (_, Some(in_ms)) => format!("next, in {}: {}", Span::ms(in_ms), next.what),
         (_, None) => format!("next: {}", next.what),
@@ -91,7 +117,11 @@ impl fmt::Display for Span {
         let (ms, seconds) = (self.0.as_millis(), self.0.as_secs());
         let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
         let two = |big: u64, unit: char, small: u64, small_unit: char| {
-            if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{small_unit}") }
+            if small == 0 {
+                format!("{big}{unit}")
+            } else {
+                format!("{big}{unit}{small}{small_unit}")
+            }
         };
         let text = match seconds {
             0 => format!("{ms}ms"),

@@ -10,9 +10,7 @@ use tokio::net::UnixStream;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::protocol::{
-    Answer, ErrorCode, REQUEST_BYTES_MAX, Refusal, push_answer, push_refusal,
-};
+use super::protocol::{Answer, ErrorCode, REQUEST_BYTES_MAX, Refusal, push_answer, push_refusal};
 
 /// How long a client may take to send its request line.
 const READ_DEADLINE: Duration = Duration::from_secs(5);
@@ -34,7 +32,11 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream, buffer: Vec::new(), half_closed: false }
+        Self {
+            stream,
+            buffer: Vec::new(),
+            half_closed: false,
+        }
     }
 
     /// The request line, without its newline; the end of the stream ends it too.
@@ -99,7 +101,9 @@ impl Connection {
     pub(super) async fn hung_up(&mut self) {
         let mut scratch = [0; 1024];
         while !self.half_closed {
-            let Ok(_) = self.stream.ready(Interest::READABLE).await else { return };
+            let Ok(_) = self.stream.ready(Interest::READABLE).await else {
+                return;
+            };
             match self.stream.try_read(&mut scratch) {
                 Ok(0) if self.is_closed() => return,
                 Ok(0) => self.half_closed = true,
@@ -115,6 +119,9 @@ impl Connection {
     fn is_closed(&self) -> bool {
         let mut polled = [PollFd::new(&self.stream, PollFlags::empty())];
         let result = poll(&mut polled, Some(&Timespec::default()));
-        result.is_err() || polled.iter().any(|fd| fd.revents().contains(PollFlags::HUP))
+        result.is_err()
+            || polled
+                .iter()
+                .any(|fd| fd.revents().contains(PollFlags::HUP))
     }
 }
