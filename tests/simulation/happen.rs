@@ -312,6 +312,7 @@ impl World {
         self.scripts.services.retain(|name, _| stays(name));
         for process in self.scripts.processes.values_mut() {
             process.adopted = true;
+            process.deadline = process.deadline.max(self.now);
             process.term_at = None;
             process.killed = false;
         }
