@@ -38,9 +38,13 @@ impl Touched {
         self.differences = self.differences.saturating_add(1);
     }
 
-    fn link(&mut self, link: &Link) {
+    fn names(&mut self, link: &Link) {
         self.names.insert(link.name.clone());
         self.names.extend(link.altnames.iter().cloned());
+    }
+
+    fn link(&mut self, link: &Link) {
+        self.names(link);
         self.differences = self.differences.saturating_add(1);
     }
 }
@@ -250,12 +254,13 @@ impl AddressTable {
         {
             touched.link(link);
         }
-        for link in fresh
-            .links
-            .values()
-            .filter(|link| !self.links.contains_key(&link.index))
-        {
-            touched.link(link);
+        for link in fresh.links.values() {
+            match self.links.get(&link.index) {
+                None => touched.link(link),
+                // Whoever waits for the new name is concerned too.
+                Some(before) if before != link => touched.names(link),
+                Some(_) => {}
+            }
         }
         for (address, entries) in &self.addresses {
             if fresh.addresses.get(address) != Some(entries) {
