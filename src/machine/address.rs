@@ -198,12 +198,12 @@ impl AddressTable {
     }
 
     fn link_gone(&mut self, index: LinkIndex, touched: &mut Touched) {
-        let Some(link) = self.links.remove(&index) else {
-            return;
-        };
-        touched.link(&link);
-        self.forget_names(&link);
-        // The kernel tells the end of IPv4 addresses one by one, but not always that of IPv6 ones.
+        if let Some(link) = self.links.remove(&index) {
+            touched.link(&link);
+            self.forget_names(&link);
+        }
+        // The kernel tells the end of IPv4 addresses one by one, but not always that of IPv6 ones. They may be
+        // here without their link: a dump that no longer has it is followed by what was told since it began.
         self.addresses.retain(|address, entries| {
             let before = entries.len();
             entries.retain(|key, _| key.link != index);
