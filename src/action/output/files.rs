@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags, SeekFrom, fallocate, fl
 use rustix::io::Errno;
 
 use super::OutputName;
-use super::lines::{Budget, ChunkEnd, Cut, LINE_MAX, cut, render};
+use super::lines::{Budget, ChunkEnd, Cut, Fate, LINE_MAX, cut};
 
 /// What is read at once, in bytes. Many times `LINE_MAX`, so every full chunk holds a line or a piece of one.
 pub(super) const CHUNK_SIZE: usize = 64 * 1024;
@@ -100,8 +100,9 @@ impl OutputFile {
         tell: &mut dyn FnMut(&OutputName, &str),
     ) -> io::Result<Visit> {
         let mut visit = Visit::default();
+        self.budget.say(now, &mut |text| tell(&self.name, text));
         let size = self.file.metadata()?.len();
-        if size < self.position {
+        if self.is_rewritten(size)? {
             visit.truncated = true;
             self.position = 0;
         }
@@ -137,6 +138,17 @@ impl OutputFile {
         Ok(visit)
     }
 
+    /// Whether the writer has truncated the file since the last visit, and perhaps filled it again past the
+    /// reader's place: before that place stand only zeros, because a hole was punched there.
+    fn is_rewritten(&self, size: u64) -> io::Result<bool> {
+        if size <= self.position || self.position == 0 || self.freeing == Freeing::Truncate {
+            return Ok(size < self.position);
+        }
+        let mut before = [0];
+        self.file.read_exact_at(&mut before, self.position - 1)?;
+        Ok(before != [0])
+    }
+
     /// Tells the whole lines of a chunk; gives back how many bytes they take.
     fn tell_lines(
         &mut self,
@@ -150,12 +162,12 @@ impl OutputFile {
         let mut taken = 0;
         while let Some(first) = chunk.get(taken..).and_then(|rest| cut(rest, end)) {
             taken += first.taken;
-            if self.budget.take_line(now) {
-                render(&first, &mut text);
-                tell(&self.name, &text);
-                visit.lines += 1;
-            } else {
-                visit.lines_left_out += 1;
+            match self.budget.take_line(&first, &mut text, now) {
+                Fate::Told => {
+                    tell(&self.name, &text);
+                    visit.lines += 1;
+                }
+                Fate::LeftOut => visit.lines_left_out += 1,
             }
         }
         to_u64(taken)
@@ -180,8 +192,8 @@ impl OutputFile {
             let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             match fallocate(&self.file, mode, from, self.position - from) {
                 Ok(()) => return Ok(()),
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.freeing = Freeing::Truncate,
-                Err(error) => return Err(error.into()),
+                // Whatever the error: what is not zero must not be taken for written anew.
+                Err(_) => self.freeing = Freeing::Truncate,
             }
         }
         if self.file.metadata()?.len() == self.position {

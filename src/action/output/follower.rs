@@ -2,10 +2,11 @@
 //! waits for nothing itself, and tells its owner when to come back; inotify(7) says which files have changed.
 //!
 //! ```text
-//!   (new file) ──▶ Written ──▶ lock free ──┬─ is-running ─────────────────────────────▶ unlinked
-//!                                          └─ start, stop ─▶ Left ─▶ nobody has it open ──▲
-//!                                                             ▲ └──▶ somebody has ─▶ Held
-//!                                                             └───── a close ──────────┘
+//!               a close          lock free
+//!   Written ──────────▶ Closing ────────┬─ is-running ─────────────────────────────▶ unlinked
+//!      ▲                   │          └─ start, stop ─▶ Left ─▶ nobody has it open ──▲
+//!      └── still locked ───┘                             ▲ └──▶ somebody has ─▶ Held
+//!                                                        └───── a close ──────────┘
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,12 @@ const FOLLOWED_MAX: usize = 4096;
 
 /// How long after a file's lock has come free it is looked for in `/proc`, so that one look serves many.
 const HOLDERS_AFTER: Duration = Duration::from_secs(2);
+
+/// How long after a close the lock is tried again, and by what factor that time grows up to what limit. Once is
+/// not enough: of the last close of a file the kernel tells first, and takes its lock away after that.
+const LOCK_STEP_FIRST: Duration = Duration::from_millis(10);
+const LOCK_STEP_FACTOR: u32 = 10;
+const LOCK_STEP_MAX: Duration = Duration::from_secs(1);
 
 /// Rounds of events in one drain. More than one, because punching a hole is itself told as a modification, and
 /// that event should not wake the owner once more.
@@ -103,10 +110,45 @@ pub struct OutputCounters {
 enum Stage {
     /// Somebody who inherited its descriptor.
     Written,
+    /// As `Written`, but one has closed it, and was perhaps the last.
+    Closing { look_at: Instant, step: Duration },
     /// Nobody who did; whether somebody opened it anew is looked up at that time.
     Left { look_at: Instant },
     /// Somebody who opened it anew.
     Held,
+}
+
+impl Stage {
+    fn after(self, news: News, file: &OutputFile, now: Instant) -> Self {
+        let closing = |step| Self::Closing {
+            look_at: now + step,
+            step,
+        };
+        let left = Self::Left {
+            look_at: now + HOLDERS_AFTER,
+        };
+        match (self, news) {
+            (Self::Written | Self::Closing { .. }, News::Closed) => {
+                if file.is_left() {
+                    left
+                } else {
+                    closing(LOCK_STEP_FIRST)
+                }
+            }
+            (Self::Closing { look_at, step }, News::Changed) if look_at <= now => {
+                if file.is_left() {
+                    left
+                } else if step < LOCK_STEP_MAX {
+                    closing(step * LOCK_STEP_FACTOR)
+                } else {
+                    Self::Written
+                }
+            }
+            (Self::Held, News::Closed) => left,
+            (stage @ Self::Left { .. }, News::Closed) => stage,
+            (stage, News::Changed) => stage,
+        }
+    }
 }
 
 struct Followed {
@@ -191,11 +233,11 @@ impl OutputFollower {
                 self.visit(&name, news, now, sink);
             }
         }
+        self.try_locks(now, sink);
         self.look_for_holders(now, sink);
         for followed in self.files.values_mut() {
-            if let Some(left_out) = followed.file.budget.say(now) {
-                sink(line(&followed.file.name, &left_out.sentence()));
-            }
+            let OutputFile { name, budget, .. } = &mut followed.file;
+            budget.say(now, &mut |text| sink(line(name, text)));
         }
         if self.unfinished.is_empty() {
             self.next_deadline()
@@ -215,7 +257,7 @@ impl OutputFollower {
     fn next_deadline(&self) -> Option<Instant> {
         let deadlines = self.files.values().flat_map(|followed| {
             let look_at = match followed.stage {
-                Stage::Left { look_at } => Some(look_at),
+                Stage::Closing { look_at, .. } | Stage::Left { look_at } => Some(look_at),
                 Stage::Written | Stage::Held => None,
             };
             [look_at, followed.file.budget.say_at()]
@@ -278,19 +320,10 @@ impl OutputFollower {
         let Some(followed) = self.files.get_mut(name) else {
             return;
         };
-        let left = match (followed.stage, news) {
-            (Stage::Written, News::Closed) => followed.file.is_left(),
-            (Stage::Held, News::Closed) => true,
-            (Stage::Left { .. }, _) | (Stage::Written | Stage::Held, News::Changed) => false,
-        };
-        if left {
-            followed.stage = Stage::Left {
-                look_at: now + HOLDERS_AFTER,
-            };
-        }
+        followed.stage = followed.stage.after(news, &followed.file, now);
         let end = match followed.stage {
             Stage::Left { .. } => ChunkEnd::Final,
-            Stage::Written | Stage::Held => ChunkEnd::Open,
+            Stage::Written | Stage::Closing { .. } | Stage::Held => ChunkEnd::Open,
         };
         let is_check = followed.file.name.action == Action::IsRunning;
         let more = self.read(name, end, now, sink);
@@ -351,6 +384,22 @@ impl OutputFollower {
         }
     }
 
+    /// Visits the files of which the lock is to be tried again.
+    fn try_locks(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
+        let is_due = |stage: Stage| match stage {
+            Stage::Closing { look_at, .. } => look_at <= now,
+            Stage::Written | Stage::Left { .. } | Stage::Held => false,
+        };
+        let files = self.files.iter();
+        let due: Vec<String> = files
+            .filter(|(_, followed)| is_due(followed.stage))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in due {
+            self.visit(&name, News::Changed, now, sink);
+        }
+    }
+
     /// Unlinks the files that are due and that nobody has open.
     fn look_for_holders(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
         let is_due = |stage: Stage| matches!(stage, Stage::Left { look_at } if look_at <= now);
@@ -379,9 +428,10 @@ impl OutputFollower {
         let Some(mut followed) = self.files.remove(name) else {
             return;
         };
-        if let Some(left_out) = followed.file.budget.say_last() {
-            sink(line(&followed.file.name, &left_out.sentence()));
-        }
+        let OutputFile {
+            name: own, budget, ..
+        } = &mut followed.file;
+        budget.say_last(&mut |text| sink(line(own, text)));
         // The spawner removes the file of a job that did not start.
         match fs::remove_file(self.directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.failures += 1,

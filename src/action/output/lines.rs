@@ -1,5 +1,6 @@
 //! From bytes to lines that may be logged, and how many of them. Pure.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// The longest line, in bytes; a longer one is told in pieces.
@@ -105,8 +106,11 @@ pub(super) const BURST_LINES: u32 = 1000;
 /// Lines that a file may have told in a second for longer.
 const LINES_PER_SECOND: u32 = 200;
 
-/// How long what is left out is counted before it is said.
-const SAY_AFTER: Duration = Duration::from_secs(1);
+/// How long a file that has said too much is silent, so that what is left out is one piece and said once.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Of what is left out the last lines are told all the same: a script's last words are the interesting ones.
+const LAST_LINES: usize = 5;
 
 /// How much of a file may be told, and what was not.
 #[derive(Debug)]
@@ -117,26 +121,40 @@ pub(super) struct Budget {
 }
 
 /// What was not told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct LeftOut {
-    /// Lines that were read.
-    pub(super) lines: u64,
-    /// Bytes that were not even read.
-    pub(super) bytes_unread: u64,
+#[derive(Debug)]
+struct LeftOut {
     since: Instant,
+    /// Lines that were read.
+    lines: u64,
+    /// Bytes that were not even read.
+    bytes_unread: u64,
+    last: VecDeque<String>,
 }
 
 impl LeftOut {
-    /// The line that says it.
-    pub(super) fn sentence(&self) -> String {
-        match (self.lines, self.bytes_unread) {
-            (lines, 0) => format!("[keepstart: {lines} lines left out]"),
-            (0, bytes) => format!("[keepstart: {bytes} bytes left out]"),
-            (lines, bytes) => {
-                format!("[keepstart: {lines} lines and {bytes} bytes more left out]")
-            }
+    fn tell(&self, tell: &mut dyn FnMut(&str)) {
+        let told = u64::try_from(self.last.len()).unwrap_or(u64::MAX);
+        match (self.lines - told, self.bytes_unread) {
+            (0, 0) => {}
+            (lines, 0) => tell(&format!("[keepstart: {lines} lines left out]")),
+            (0, bytes) => tell(&format!("[keepstart: {bytes} bytes left out]")),
+            (lines, bytes) => tell(&format!(
+                "[keepstart: {lines} lines and {bytes} bytes more left out]"
+            )),
+        }
+        for line in &self.last {
+            tell(line);
         }
     }
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is to be told.
+    Told,
+    /// It is counted, and perhaps told later as one of the last.
+    LeftOut,
 }
 
 impl Budget {
@@ -148,25 +166,26 @@ impl Budget {
         }
     }
 
-    /// Whether one more line may be told; a line that may not is counted.
-    pub(super) fn take_line(&mut self, now: Instant) -> bool {
-        let elapsed = now.saturating_duration_since(self.filled_at);
-        let earned = elapsed.as_millis() * u128::from(LINES_PER_SECOND) / 1000;
-        if earned > 0 {
-            let lines = u128::from(self.lines).saturating_add(earned);
-            self.lines = u32::try_from(lines).map_or(BURST_LINES, |lines| lines.min(BURST_LINES));
-            self.filled_at = now;
+    /// Takes a line in; its text is in `text` if it is to be told.
+    pub(super) fn take_line(&mut self, cut: &Cut<'_>, text: &mut String, now: Instant) -> Fate {
+        self.earn(now);
+        if self.left_out.is_none()
+            && let Some(lines) = self.lines.checked_sub(1)
+        {
+            self.lines = lines;
+            render(cut, text);
+            return Fate::Told;
         }
-        match self.lines.checked_sub(1) {
-            Some(lines) => {
-                self.lines = lines;
-                true
-            }
-            None => {
-                self.left_out(now).lines += 1;
-                false
-            }
-        }
+        let left_out = self.left_out(now);
+        left_out.lines += 1;
+        let mut line = if left_out.last.len() < LAST_LINES {
+            String::new()
+        } else {
+            left_out.last.pop_front().unwrap_or_default()
+        };
+        render(cut, &mut line);
+        left_out.last.push_back(line);
+        Fate::LeftOut
     }
 
     /// Counts bytes that were skipped.
@@ -178,25 +197,40 @@ impl Budget {
 
     /// When what was left out is to be said.
     pub(super) fn say_at(&self) -> Option<Instant> {
-        self.left_out.map(|left_out| left_out.since + SAY_AFTER)
+        let left_out = self.left_out.as_ref()?;
+        Some(left_out.since + SILENCE)
     }
 
-    /// What is to be said of it, if it is time.
-    pub(super) fn say(&mut self, now: Instant) -> Option<LeftOut> {
-        self.say_at().filter(|at| *at <= now)?;
-        self.left_out.take()
+    /// Says what was left out, if it is time.
+    pub(super) fn say(&mut self, now: Instant, tell: &mut dyn FnMut(&str)) {
+        if self.say_at().is_some_and(|at| at <= now) {
+            self.say_last(tell);
+        }
     }
 
-    /// What is left to be said, whatever the time.
-    pub(super) fn say_last(&mut self) -> Option<LeftOut> {
-        self.left_out.take()
+    /// Says what was left out, whatever the time.
+    pub(super) fn say_last(&mut self, tell: &mut dyn FnMut(&str)) {
+        if let Some(left_out) = self.left_out.take() {
+            left_out.tell(tell);
+        }
+    }
+
+    fn earn(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.filled_at);
+        let earned = elapsed.as_millis() * u128::from(LINES_PER_SECOND) / 1000;
+        if earned > 0 {
+            let lines = u128::from(self.lines).saturating_add(earned);
+            self.lines = u32::try_from(lines).map_or(BURST_LINES, |lines| lines.min(BURST_LINES));
+            self.filled_at = now;
+        }
     }
 
     fn left_out(&mut self, now: Instant) -> &mut LeftOut {
         self.left_out.get_or_insert(LeftOut {
+            since: now,
             lines: 0,
             bytes_unread: 0,
-            since: now,
+            last: VecDeque::new(),
         })
     }
 }

@@ -282,10 +282,11 @@ fn what_was_read_is_zero_and_its_blocks_are_free() {
     let mut file = OutputFile::open(directory.path(), name.clone(), now()).unwrap();
     let mut buffer = vec![0; CHUNK_SIZE];
     let mut lines = 0;
+    let at = now();
     for _ in 0..100 {
         io::Write::write_all(&mut writer, &b"a line of some length\n".repeat(100)).unwrap();
         let mut count = |_: &OutputName, _: &str| lines += 1;
-        file.read(ChunkEnd::Open, now(), &mut buffer, &mut count)
+        file.read(ChunkEnd::Open, at, &mut buffer, &mut count)
             .unwrap();
     }
     io::Write::write_all(&mut writer, b"half a").unwrap();

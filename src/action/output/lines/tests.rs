@@ -53,23 +53,44 @@ fn a_flood_is_told_in_part_and_what_is_missing_is_said() {
     #[expect(clippy::disallowed_methods, reason = "a point in time to count from")]
     let begun = Instant::now();
     let mut budget = Budget::new(begun);
-    let told = (0..5000).filter(|_| budget.take_line(begun)).count();
-    assert_eq!(told, usize::try_from(BURST_LINES).unwrap());
+    let burst = usize::try_from(BURST_LINES).unwrap();
+    assert_eq!(told_of_5000(&mut budget, begun), burst);
     budget.skip(1 << 20, begun);
-    assert_eq!(budget.say(begun), None);
+    assert_eq!(said(&mut budget, begun), Vec::<String>::new());
     let later = begun + Duration::from_secs(1);
+    // Until it is said what is missing, nothing more is told: the order stays.
+    assert_eq!(told_of_5000(&mut budget, later), 0);
     assert_eq!(budget.say_at(), Some(later));
-    let sentence = budget.say(later).unwrap().sentence();
-    assert_eq!(
-        sentence,
-        "[keepstart: 4000 lines and 1048576 bytes more left out]"
-    );
+    let expected = [
+        "[keepstart: 8995 lines and 1048576 bytes more left out]",
+        "line 4995",
+        "line 4996",
+        "line 4997",
+        "line 4998",
+        "line 4999",
+    ];
+    assert_eq!(said(&mut budget, later), expected);
     assert_eq!(budget.say_at(), None);
-    let told = (0..5000).filter(|_| budget.take_line(later)).count();
-    assert_eq!(told, 200);
+    assert_eq!(told_of_5000(&mut budget, later), 200);
+    budget.say_last(&mut |_| {});
     let much_later = begun + Duration::from_secs(1_000_000);
-    let told = (0..5000).filter(|_| budget.take_line(much_later)).count();
-    assert_eq!(told, usize::try_from(BURST_LINES).unwrap());
+    assert_eq!(told_of_5000(&mut budget, much_later), burst);
+}
+
+fn told_of_5000(budget: &mut Budget, now: Instant) -> usize {
+    let mut text = String::new();
+    let is_told = |number: &u32| {
+        let line = format!("line {number}\n");
+        let line = cut(line.as_bytes(), ChunkEnd::Open).unwrap();
+        budget.take_line(&line, &mut text, now) == Fate::Told
+    };
+    (0..5000).filter(is_told).count()
+}
+
+fn said(budget: &mut Budget, now: Instant) -> Vec<String> {
+    let mut said = Vec::new();
+    budget.say(now, &mut |line| said.push(line.to_owned()));
+    said
 }
 
 proptest! {
