@@ -11,11 +11,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,14 +21,12 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::sleep_until;
 
+use super::ends::{EndOfProcess, end_of, register};
 use super::launch::{Launcher, Spawned};
 use super::process::{
-    Group, Kinship, group_state, has_ended, keep_children, reap_inherited, signal_group, take_exit,
-    to_pid,
+    Group, Kinship, group_state, has_ended, keep_children, reap_inherited, signal_group, to_pid,
 };
 use super::spawner::{ExecutorCounters, Reply, Spawners};
 use super::{JobRecorder, now};
@@ -44,9 +40,6 @@ const JOBS_MAX: usize = 65_536;
 /// The first and the longest step between two looks at a group that is to become empty.
 const EMPTY_STEP_FIRST: Duration = Duration::from_millis(5);
 const EMPTY_STEP_MAX: Duration = Duration::from_millis(100);
-
-/// Between two looks at a process for which there is no pidfd.
-const UNWATCHED_STEP: Duration = Duration::from_millis(100);
 
 /// What the executor is given.
 pub struct ExecutorOptions {
@@ -113,8 +106,6 @@ enum Run {
         step: Duration,
     },
 }
-
-type EndOfProcess = Pin<Box<dyn Future<Output = (JobId, Exit)> + Send>>;
 
 /// Runs jobs. See the file's head.
 pub struct Executor {
@@ -382,40 +373,6 @@ impl Executor {
         self.counters.ended += 1;
         let at = now();
         self.ready.push_back(ExecEvent::Ended { job, exit, at });
-    }
-}
-
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe for descriptors that may be closed or changed meanwhile; an Arc<OwnedFd> \
-              owns one descriptor for as long as the AsyncFd lives"
-)]
-fn register(pidfd: Arc<OwnedFd>) -> Option<AsyncFd<Arc<OwnedFd>>> {
-    AsyncFd::with_interest(pidfd, Interest::READABLE).ok()
-}
-
-/// Pends until the process has ended; reaps it if it is a child. It may be dropped at any point before that.
-async fn end_of(
-    job: JobId,
-    pid: Pid,
-    pidfd: Option<AsyncFd<Arc<OwnedFd>>>,
-    kinship: Kinship,
-) -> (JobId, Exit) {
-    loop {
-        match &pidfd {
-            Some(pidfd) => match pidfd.readable().await {
-                Ok(mut ready) => match kinship {
-                    Kinship::Stranger => return (job, Exit::Unseen),
-                    Kinship::Child => ready.clear_ready(),
-                },
-                // Only when the runtime itself is ending.
-                Err(_) => sleep(UNWATCHED_STEP).await,
-            },
-            None => sleep(UNWATCHED_STEP).await,
-        }
-        if let Some(exit) = take_exit(pid, kinship) {
-            return (job, exit);
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! From a job to a process: program, arguments, environment, output, and the sentence that says why it could
-//! not be. Runs on a spawner thread, which it may keep waiting: posix_spawn(3) suspends its caller until the
+//! not be. Runs on a spawner thread, which it may keep waiting: `posix_spawn(3)` suspends its caller until the
 //! exec, and the exec waits for a write lease or a file server as long as these like.
 
 use std::ffi::{OsStr, OsString};
@@ -101,7 +101,7 @@ impl Launcher {
         }
     }
 
-    /// The command in a form for which std calls posix_spawn(3), so that this process's memory is not copied:
+    /// The command in a form for which std calls `posix_spawn(3)`, so that this process's memory is not copied:
     /// no `pre_exec`, no user, no group list, and a program with a slash where `PATH` is among the variables.
     fn command(
         &self,
@@ -225,7 +225,7 @@ fn line_with_arguments(line: &str, arguments: &[&str]) -> String {
     }
 }
 
-/// Looks a program up as execvp(3) does. It is done here because std, asked to do it, gives up posix_spawn.
+/// Looks a program up as execvp(3) does. It is done here because std, asked to do it, gives up `posix_spawn`.
 fn find_program(program: &str, path: &OsStr) -> Result<PathBuf, String> {
     if program.contains('/') {
         return Ok(program.into());

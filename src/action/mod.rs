@@ -13,6 +13,7 @@
 //! [`Executor`] lives on the reactor thread and makes no call that can wait. [`OutputFollower`] reads and
 //! unlinks files, so it lives on a thread where waiting for a disk harms nobody.
 
+mod ends;
 mod environment;
 mod executor;
 mod launch;

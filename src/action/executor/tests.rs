@@ -1,16 +1,16 @@
+mod adoption;
+mod hung;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command as Process, Stdio};
 
 use super::super::process::ProcessStat;
 use super::super::testing::{Bench, Call, Reaper, is_alive, job, until, with_settings};
 use super::*;
 use crate::machine::job::Action;
 use crate::machine::settings::{Arguments, Command};
-use crate::machine::time::Time;
 
 fn shell(line: &str) -> Command {
     Command::Shell(line.into())
@@ -305,99 +305,6 @@ async fn a_script_may_answer_term_with_a_status_of_its_own() {
     assert_eq!(bench.ended().await, (job.id, Exit::Code(7)));
 }
 
-/// Holds a write lease on a file and does not give it back when the kernel asks for it.
-struct Lease(Child);
-
-impl Lease {
-    fn take(path: &Path) -> Self {
-        // F_SETLEASE is 1024, F_WRLCK is 1 (fcntl(2)).
-        let text = "$SIG{IO} = 'IGNORE'; open(F, '<', $ARGV[0]) or die; \
-                    fcntl(F, 1024, 1) or die \"lease: $!\"; $| = 1; print 'x'; sleep 1000";
-        let mut holder = Process::new("perl")
-            .args(["-e", text])
-            .arg(path)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut held = [0];
-        holder.stdout.take().unwrap().read_exact(&mut held).unwrap();
-        Self(holder)
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[tokio::test]
-async fn hung_spawns_delay_nobody_and_keep_their_signals() {
-    const HUNG: u64 = 6;
-    let mut bench = Bench::new();
-    let file = bench.script("leased", "#!/bin/sh\nsleep 1000\n");
-    let lease = Lease::take(&file);
-    for number in 1..=HUNG {
-        let job = start(number, Command::File(file.clone()));
-        bench.executor.submit(Box::new(job));
-    }
-    // The scripts are stuck until the lease is broken (/proc/sys/fs/lease-break-time, 45 s) or dropped.
-    for number in 100..120 {
-        assert_eq!(
-            bench.run(start(number, shell("exit 3"))).await,
-            Exit::Code(3)
-        );
-    }
-    until("all are seen hanging", || {
-        bench.executor.hanging_spawns().len() == usize::try_from(HUNG).unwrap()
-    })
-    .await;
-    let counters = bench.executor.counters();
-    assert!(
-        counters.spawns_hung >= HUNG - 1 && counters.threads > HUNG,
-        "{counters:?}"
-    );
-    for number in 1..=HUNG {
-        let job = start(number, shell("")).id;
-        bench.executor.signal(job, JobSignal::Kill);
-        bench.executor.signal(job, JobSignal::Term);
-    }
-    assert!(bench.is_quiet_for(Duration::from_millis(100)).await);
-    drop(lease);
-    for _ in 0..HUNG {
-        assert_eq!(bench.ended().await.1, Exit::Signal(9));
-    }
-    assert!(bench.executor.is_idle());
-    assert!(bench.executor.hanging_spawns().is_empty());
-    // What hung has become too many, and goes after ten idle seconds.
-    until("the threads are two again", || {
-        bench.executor.counters().threads == 2
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_job_that_still_waits_for_a_thread_is_withdrawn() {
-    let mut bench = Bench::new();
-    let file = bench.script("leased", "#!/bin/sh\n");
-    let _lease = Lease::take(&file);
-    for number in 1..=2 {
-        let job = start(number, Command::File(file.clone()));
-        bench.executor.submit(Box::new(job));
-    }
-    // Nothing polls the executor yet, so nobody relieves the two threads that hang.
-    until("both hang", || bench.executor.hanging_spawns().len() == 2).await;
-    let late = start(3, shell("exit 0"));
-    bench.executor.submit(Box::new(late.clone()));
-    bench.executor.signal(late.id, JobSignal::Term);
-    let (ended, exit) = bench.ended().await;
-    let expected = "it was told to end before it was started";
-    assert_eq!((ended, not_started(exit)), (late.id, expected.to_owned()));
-    let calls = bench.recorder.calls.lock().unwrap().clone();
-    assert!(!calls.contains(&Call::Intent(late.id)));
-}
-
 #[tokio::test]
 async fn five_hundred_jobs_at_once_all_end_and_leave_no_zombie() {
     let mut bench = Bench::new();
@@ -450,58 +357,4 @@ async fn a_cancelled_wait_loses_nothing() {
             ..
         }
     ));
-}
-
-/// A line in a process group of its own whose parent has ended: init is its parent, as if the daemon that
-/// began it had been killed.
-fn foreign(line: &str) -> u32 {
-    let text = "my $pid = fork; if ($pid) { print $pid; exit } \
-                setpgrp(0, 0); open(STDOUT, '>', '/dev/null'); exec 'sh', '-c', $ARGV[0]";
-    let output = Process::new("perl")
-        .args(["-e", text, line])
-        .stderr(Stdio::null())
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().parse().unwrap()
-}
-
-fn adopted(pid: u32) -> Adopted {
-    Adopted {
-        job: start(1, shell("")).id,
-        action: Action::Start,
-        pid,
-        deadline: Time::ZERO,
-    }
-}
-
-#[tokio::test]
-async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
-    let mut bench = Bench::new();
-    let go = bench.path("go");
-    let line = format!("while ! test -e {}; do sleep 0.02; done", go.display());
-    let pid = foreign(&line);
-    let _reaper = Reaper(pid);
-    bench.executor.adopt(&adopted(pid));
-    assert!(bench.is_quiet_for(Duration::from_millis(100)).await);
-    fs::write(go, "").unwrap();
-    assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
-    // It is gone now, so a second adoption ends at once.
-    until("it is reaped", || ProcessStat::read(pid).is_err()).await;
-    bench.executor.adopt(&adopted(pid));
-    assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
-}
-
-#[tokio::test]
-async fn an_adopted_group_is_signalled_like_our_own() {
-    let mut bench = Bench::new();
-    let pid = foreign("sleep 1000; true");
-    let _reaper = Reaper(pid);
-    until("it leads its group", || {
-        ProcessStat::read(pid).is_ok_and(|stat| stat.group == pid)
-    })
-    .await;
-    bench.executor.adopt(&adopted(pid));
-    bench.executor.signal(adopted(pid).job, JobSignal::Kill);
-    assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
-    assert!(!is_alive(pid));
 }

@@ -1,13 +1,5 @@
 //! The follower: owns the directory of output files and reads them as they grow. It belongs to the files thread,
 //! waits for nothing itself, and tells its owner when to come back; inotify(7) says which files have changed.
-//!
-//! ```text
-//!               a close          lock free
-//!   Written ──────────▶ Closing ────────┬─ is-running ─────────────────────────────▶ unlinked
-//!      ▲                   │          └─ start, stop ─▶ Left ─▶ nobody has it open ──▲
-//!      └── still locked ───┘                             ▲ └──▶ somebody has ─▶ Held
-//!                                                        └───── a close ──────────┘
-//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
@@ -16,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
@@ -25,20 +17,12 @@ use super::OutputName;
 use super::files::{CHUNK_SIZE, OutputFile};
 use super::holders::held;
 use super::lines::ChunkEnd;
+use super::stage::{News, Stage};
 use crate::machine::job::{Action, JobId};
 
 /// Files followed at once; each takes a descriptor. Further ones are counted, grow unread, and are taken up at
 /// a later write when there is room.
 const FOLLOWED_MAX: usize = 4096;
-
-/// How long after a file's lock has come free it is looked for in `/proc`, so that one look serves many.
-const HOLDERS_AFTER: Duration = Duration::from_secs(2);
-
-/// How long after a close the lock is tried again, and by what factor that time grows up to what limit. Once is
-/// not enough: of the last close of a file the kernel tells first, and takes its lock away after that.
-const LOCK_STEP_FIRST: Duration = Duration::from_millis(10);
-const LOCK_STEP_FACTOR: u32 = 10;
-const LOCK_STEP_MAX: Duration = Duration::from_secs(1);
 
 /// Rounds of events in one drain. More than one, because punching a hole is itself told as a modification, and
 /// that event should not wake the owner once more.
@@ -105,64 +89,9 @@ pub struct OutputCounters {
     pub files: u64,
 }
 
-/// Who may still write into a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// Somebody who inherited its descriptor.
-    Written,
-    /// As `Written`, but one has closed it, and was perhaps the last.
-    Closing { look_at: Instant, step: Duration },
-    /// Nobody who did; whether somebody opened it anew is looked up at that time.
-    Left { look_at: Instant },
-    /// Somebody who opened it anew.
-    Held,
-}
-
-impl Stage {
-    fn after(self, news: News, file: &OutputFile, now: Instant) -> Self {
-        let closing = |step| Self::Closing {
-            look_at: now + step,
-            step,
-        };
-        let left = Self::Left {
-            look_at: now + HOLDERS_AFTER,
-        };
-        match (self, news) {
-            (Self::Written | Self::Closing { .. }, News::Closed) => {
-                if file.is_left() {
-                    left
-                } else {
-                    closing(LOCK_STEP_FIRST)
-                }
-            }
-            (Self::Closing { look_at, step }, News::Changed) if look_at <= now => {
-                if file.is_left() {
-                    left
-                } else if step < LOCK_STEP_MAX {
-                    closing(step * LOCK_STEP_FACTOR)
-                } else {
-                    Self::Written
-                }
-            }
-            (Self::Held, News::Closed) => left,
-            (stage @ Self::Left { .. }, News::Closed) => stage,
-            (stage, News::Changed) => stage,
-        }
-    }
-}
-
 struct Followed {
     file: OutputFile,
     stage: Stage,
-}
-
-/// What an event tells of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum News {
-    /// It is new or has grown.
-    Changed,
-    /// A writer has closed it.
-    Closed,
 }
 
 /// Follows the output files of one directory. See the file's head.
@@ -369,19 +298,16 @@ impl OutputFollower {
             return false;
         };
         let mut tell = |name: &OutputName, text: &str| sink(line(name, text));
-        match followed.file.read(end, now, &mut self.buffer, &mut tell) {
-            Ok(visit) => {
-                self.counters.lines += visit.lines;
-                self.counters.lines_left_out += visit.lines_left_out;
-                self.counters.bytes_left_out += visit.bytes_left_out;
-                self.counters.truncations += u64::from(visit.truncated);
-                visit.more
-            }
-            Err(_) => {
-                self.counters.failures += 1;
-                false
-            }
-        }
+        let read = followed.file.read(end, now, &mut self.buffer, &mut tell);
+        let Ok(visit) = read else {
+            self.counters.failures += 1;
+            return false;
+        };
+        self.counters.lines += visit.lines;
+        self.counters.lines_left_out += visit.lines_left_out;
+        self.counters.bytes_left_out += visit.bytes_left_out;
+        self.counters.truncations += u64::from(visit.truncated);
+        visit.more
     }
 
     /// Visits the files of which the lock is to be tried again.

@@ -20,6 +20,7 @@ mod files;
 mod follower;
 mod holders;
 mod lines;
+mod stage;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

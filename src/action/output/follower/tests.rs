@@ -3,6 +3,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use std::time::Duration;
+
 use super::super::super::testing::{Bench, PATIENCE, Reaper, is_alive, job};
 use super::*;
 use crate::machine::job::Job;
@@ -188,11 +190,6 @@ async fn a_gigabyte_fills_neither_disk_nor_memory() {
         owner.bytes_on_disk_max
     );
     assert!(resident_max - before < 64 << 20, "{before} {resident_max}");
-    eprintln!(
-        "disk {} KiB, memory +{} KiB, {counters:?}",
-        owner.bytes_on_disk_max >> 10,
-        (resident_max - before) >> 10
-    );
 }
 
 fn resident_bytes() -> u64 {

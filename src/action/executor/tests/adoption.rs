@@ -1,0 +1,58 @@
+use std::process::{Command as Process, Stdio};
+
+use super::*;
+use crate::machine::time::Time;
+
+/// A line in a process group of its own whose parent has ended: init is its parent, as if the daemon that
+/// began it had been killed.
+fn foreign(line: &str) -> u32 {
+    let text = "my $pid = fork; if ($pid) { print $pid; exit } \
+                setpgrp(0, 0); open(STDOUT, '>', '/dev/null'); exec 'sh', '-c', $ARGV[0]";
+    let output = Process::new("perl")
+        .args(["-e", text, line])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().parse().unwrap()
+}
+
+fn adopted(pid: u32) -> Adopted {
+    Adopted {
+        job: start(1, shell("")).id,
+        action: Action::Start,
+        pid,
+        deadline: Time::ZERO,
+    }
+}
+
+#[tokio::test]
+async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
+    let mut bench = Bench::new();
+    let go = bench.path("go");
+    let line = format!("while ! test -e {}; do sleep 0.02; done", go.display());
+    let pid = foreign(&line);
+    let _reaper = Reaper(pid);
+    bench.executor.adopt(&adopted(pid));
+    assert!(bench.is_quiet_for(Duration::from_millis(100)).await);
+    fs::write(go, "").unwrap();
+    assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
+    // It is gone now, so a second adoption ends at once.
+    until("it is reaped", || ProcessStat::read(pid).is_err()).await;
+    bench.executor.adopt(&adopted(pid));
+    assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
+}
+
+#[tokio::test]
+async fn an_adopted_group_is_signalled_like_our_own() {
+    let mut bench = Bench::new();
+    let pid = foreign("sleep 1000; true");
+    let _reaper = Reaper(pid);
+    until("it leads its group", || {
+        ProcessStat::read(pid).is_ok_and(|stat| stat.group == pid)
+    })
+    .await;
+    bench.executor.adopt(&adopted(pid));
+    bench.executor.signal(adopted(pid).job, JobSignal::Kill);
+    assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
+    assert!(!is_alive(pid));
+}
