@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags, SeekFrom, fallocate, fl
 use rustix::io::Errno;
 
 use super::OutputName;
-use super::lines::{Budget, ChunkEnd, Cut, Fate, LINE_MAX, cut};
+use super::lines::{Budget, ChunkEnd, Cut, Fate, LINE_MAX, cut, whole_lines};
 
 /// What is read at once, in bytes. Many times `LINE_MAX`, so every full chunk holds a line or a piece of one.
 pub(super) const CHUNK_SIZE: usize = 64 * 1024;
@@ -160,7 +160,15 @@ impl OutputFile {
     ) -> u64 {
         let mut text = String::new();
         let mut taken = 0;
-        while let Some(first) = chunk.get(taken..).and_then(|rest| cut(rest, end)) {
+        while let Some(rest) = chunk.get(taken..) {
+            if self.budget.is_silent()
+                && let Some(lines) = whole_lines(rest).and_then(|length| rest.get(..length))
+            {
+                visit.lines_left_out += self.budget.leave_out(lines, now);
+                taken += lines.len();
+                continue;
+            }
+            let Some(first) = cut(rest, end) else { break };
             taken += first.taken;
             match self.budget.take_line(&first, &mut text, now) {
                 Fate::Told => {

@@ -64,6 +64,20 @@ pub(super) fn cut(chunk: &[u8], end: ChunkEnd) -> Option<Cut<'_>> {
     })
 }
 
+/// The beginning of a line whose end is known.
+fn first_piece(line: &[u8]) -> Cut<'_> {
+    cut(line, ChunkEnd::Final).unwrap_or(Cut {
+        line: &[],
+        taken: 0,
+        rest: Rest::NewLine,
+    })
+}
+
+/// How many bytes of the chunk are whole lines; `None` where there is no end of a line.
+pub(super) fn whole_lines(chunk: &[u8]) -> Option<usize> {
+    Some(chunk.iter().rposition(|&byte| byte == b'\n')? + 1)
+}
+
 /// A length at most that of the bytes that does not tear a UTF-8 character.
 fn character_boundary(bytes: &[u8]) -> usize {
     let is_continuation = |&&byte: &&u8| byte & 0b1100_0000 == 0b1000_0000;
@@ -132,6 +146,16 @@ struct LeftOut {
 }
 
 impl LeftOut {
+    fn remember(&mut self, cut: &Cut<'_>) {
+        let mut line = if self.last.len() < LAST_LINES {
+            String::new()
+        } else {
+            self.last.pop_front().unwrap_or_default()
+        };
+        render(cut, &mut line);
+        self.last.push_back(line);
+    }
+
     fn tell(&self, tell: &mut dyn FnMut(&str)) {
         let told = u64::try_from(self.last.len()).unwrap_or(u64::MAX);
         match (self.lines - told, self.bytes_unread) {
@@ -178,14 +202,31 @@ impl Budget {
         }
         let left_out = self.left_out(now);
         left_out.lines += 1;
-        let mut line = if left_out.last.len() < LAST_LINES {
-            String::new()
-        } else {
-            left_out.last.pop_front().unwrap_or_default()
-        };
-        render(cut, &mut line);
-        left_out.last.push_back(line);
+        left_out.remember(cut);
         Fate::LeftOut
+    }
+
+    /// Whether every line is left out until that has been said.
+    pub(super) fn is_silent(&self) -> bool {
+        self.left_out.is_some()
+    }
+
+    /// Leaves whole lines out at once; gives back how many. Only the last are looked at one by one: in a flood
+    /// the reader must be faster than the writer.
+    pub(super) fn leave_out(&mut self, lines: &[u8], now: Instant) -> u64 {
+        let ends = lines.iter().filter(|&&byte| byte == b'\n').count();
+        let count = u64::try_from(ends).unwrap_or(u64::MAX);
+        let left_out = self.left_out(now);
+        left_out.lines += count;
+        let ended = lines.strip_suffix(b"\n").unwrap_or(lines);
+        let last: Vec<&[u8]> = ended
+            .rsplit(|&byte| byte == b'\n')
+            .take(LAST_LINES)
+            .collect();
+        for line in last.into_iter().rev() {
+            left_out.remember(&first_piece(line));
+        }
+        count
     }
 
     /// Counts bytes that were skipped.

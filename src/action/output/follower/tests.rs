@@ -183,13 +183,14 @@ async fn a_gigabyte_fills_neither_disk_nor_memory() {
     assert!(said, "{counters:?}");
     let bytes = 2 * (counters.lines + counters.lines_left_out) + counters.bytes_left_out;
     assert!(bytes.abs_diff(1 << 30) < 1 << 10, "{bytes} of {counters:?}");
-    // Generous: other tests run in this process and on this disk at the same time.
+    // The peak is what the script prints while the follower waits for a processor: about 10 MiB here, and
+    // other tests run at the same time.
     assert!(
-        owner.bytes_on_disk_max < 256 << 20,
+        owner.bytes_on_disk_max < 96 << 20,
         "{}",
         owner.bytes_on_disk_max
     );
-    assert!(resident_max - before < 64 << 20, "{before} {resident_max}");
+    assert!(resident_max - before < 32 << 20, "{before} {resident_max}");
 }
 
 fn resident_bytes() -> u64 {

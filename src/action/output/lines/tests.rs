@@ -77,6 +77,29 @@ fn a_flood_is_told_in_part_and_what_is_missing_is_said() {
     assert_eq!(told_of_5000(&mut budget, much_later), burst);
 }
 
+#[test]
+fn lines_left_out_at_once_count_like_single_ones() {
+    #[expect(clippy::disallowed_methods, reason = "a point in time to count from")]
+    let begun = Instant::now();
+    let mut budget = Budget::new(begun);
+    budget.skip(1, begun);
+    assert!(budget.is_silent());
+    let long = "x".repeat(LINE_MAX + 1);
+    let lines = format!("1\n2\r\n\n{long}\n5\n6\n");
+    assert_eq!(
+        whole_lines(format!("{lines}7").as_bytes()),
+        Some(lines.len())
+    );
+    assert_eq!(budget.leave_out(lines.as_bytes(), begun), 6);
+    assert_eq!(budget.leave_out(b"8\n", begun), 1);
+    let piece = format!("{} [...]", "x".repeat(LINE_MAX));
+    let mut said = Vec::new();
+    budget.say_last(&mut |line| said.push(line.to_owned()));
+    let sentence = "[keepstart: 2 lines and 1 bytes more left out]";
+    assert_eq!(said, [sentence, "", &piece, "5", "6", "8"]);
+    assert_eq!(whole_lines(b"no end"), None);
+}
+
 fn told_of_5000(budget: &mut Budget, now: Instant) -> usize {
     let mut text = String::new();
     let is_told = |number: &u32| {
@@ -94,6 +117,8 @@ fn said(budget: &mut Budget, now: Instant) -> Vec<String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     #[test]
     fn no_byte_is_lost_and_no_piece_is_too_long(
         bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..20_000)
