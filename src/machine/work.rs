@@ -205,11 +205,10 @@ impl Instance {
             return;
         };
         let id = shared.next_job();
+        // A wait that is over does not excuse the next failure from a longer one.
+        self.retry.until = self.retry.until.filter(|at| *at > now);
         match action {
-            Action::Start | Action::Stop => {
-                self.acted = true;
-                self.retry.until = None;
-            }
+            Action::Start | Action::Stop => self.acted = true,
             Action::IsRunning => {
                 self.ask = None;
                 if matches!(reason, Reason::Audit) {

@@ -243,9 +243,15 @@ impl World {
     fn operate(&mut self) -> Verdict {
         self.later(&[20, 500, 5_000, 60_000], Happening::Operator);
         if self.choices.chance(300) {
-            self.scripts.mood =
-                self.choices
-                    .pick(&[Mood::Good, Mood::Mixed, Mood::Mixed, Mood::Bad]);
+            let moods = [
+                Mood::Good,
+                Mood::Mixed,
+                Mood::Mixed,
+                Mood::Bad,
+                Mood::Deaf,
+                Mood::Lame,
+            ];
+            self.scripts.mood = self.choices.pick(&moods);
         }
         match self.choices.below(20) {
             0..=7 => {
@@ -340,7 +346,6 @@ impl World {
     pub(crate) fn freeze(&mut self) {
         self.frozen = true;
         self.kernel.calm_down();
-        self.scripts.mood = Mood::Good;
     }
 
     /// Lets it go on.
@@ -348,6 +353,15 @@ impl World {
         self.frozen = false;
         self.kernel.manners = Manners::any(&mut self.choices);
         self.begin_troubles();
+    }
+
+    /// A while in which nothing is new but nothing succeeds either.
+    pub(crate) fn despair(&mut self) -> Verdict {
+        let moods = [Mood::Good, Mood::Bad, Mood::Deaf, Mood::Lame];
+        self.scripts.mood = self.choices.pick(&moods);
+        self.live_until(self.now + Duration::from_secs(300))?;
+        self.scripts.mood = Mood::Good;
+        Ok(())
     }
 
     /// Time enough for every timeout and retry, and for the audits to find what was missed.

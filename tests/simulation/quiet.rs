@@ -15,6 +15,7 @@ impl World {
     /// Freezes the world, and looks at what it comes to.
     pub(crate) fn come_to_rest(&mut self) -> Verdict {
         self.freeze();
+        self.despair()?;
         self.calm_down()?;
         self.check_rest()?;
         let (jobs, before) = (self.scripts.actions, self.outputs);

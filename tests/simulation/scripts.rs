@@ -19,6 +19,10 @@ pub(crate) enum Mood {
     Mixed,
     /// Most things are wrong.
     Bad,
+    /// is-running cannot be executed, all else is well.
+    Deaf,
+    /// Starts and stops fail at once, and is-running says the truth.
+    Lame,
 }
 
 /// A script that was handed to the executor and has not ended.
@@ -128,6 +132,7 @@ impl Scripts {
             Mood::Good => false,
             Mood::Mixed => choices.chance(150),
             Mood::Bad => choices.chance(800),
+            Mood::Deaf | Mood::Lame => false,
         };
         let micros = choices.pick(&[100, 300, 300, 2_000]);
         let mut course = Course {
@@ -136,6 +141,14 @@ impl Scripts {
             exit: (action != Action::IsRunning).then_some(Exit::Code(0)),
             effect: true,
         };
+        match (self.mood, action) {
+            (Mood::Deaf, Action::IsRunning) => course.exit = Some(Exit::Code(127)),
+            (Mood::Lame, Action::Start | Action::Stop) => {
+                course.exit = Some(Exit::Code(1));
+                course.effect = false;
+            }
+            _ => {}
+        }
         if !wrong {
             return course;
         }
