@@ -49,15 +49,21 @@ impl Instance {
                     self.fail(Some(outcome), shared, now);
                 }
             }
-            Outcome::Cancelled => self.know(Knowledge::Maybe, shared, now),
+            // What began and was cut short is stopped on the BACKUP without asking: is-running may not see
+            // what half a start has left.
+            Outcome::Cancelled => {
+                self.know(Knowledge::Maybe, shared, now);
+                self.ask = None;
+            }
             Outcome::Unseen => {
                 self.know(Knowledge::Maybe, shared, now);
+                self.ask = None;
                 self.why = Reason::Adopted;
             }
             Outcome::Failed { .. } | Outcome::Killed { .. } | Outcome::TimedOut { .. } => {
                 self.know(Knowledge::Maybe, shared, now);
+                self.ask = verify;
                 if serves {
-                    self.ask = verify;
                     self.fail(Some(outcome), shared, now);
                 }
             }

@@ -1,13 +1,13 @@
 //! The invariants, checked after every step by what can be seen from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keepstart::machine::Time;
 use keepstart::machine::job::{Action, Job, JobSignal, Knowledge, Role};
 use keepstart::machine::message::{Event, Output, RestoredMap};
 use keepstart::machine::reason::{Cause, Next};
-use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen};
+use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen, Release};
 use keepstart::machine::view::InstanceView;
 
 use crate::told::Level;
@@ -29,6 +29,8 @@ pub(crate) struct LifeCheck {
     jobs: BTreeMap<InstanceName, (Time, u32)>,
     /// Instances that lost their role in this step.
     lost: Vec<InstanceName>,
+    /// Instances whose last job is a start that was cut short or failed.
+    pub(crate) half_started: BTreeSet<InstanceName>,
 }
 
 impl LifeCheck {
@@ -140,6 +142,24 @@ impl World {
                 counted.1
             ));
         }
+        if daemon.check.half_started.remove(name)
+            && job.role == Role::Backup
+            && job.action != Action::Stop
+        {
+            return Err(format!(
+                "{name} was half started and is not stopped on the BACKUP"
+            ));
+        }
+        if daemon.ending {
+            let one = self.settings.instances.iter().find(|one| one.name == *name);
+            let stays = one.is_some_and(|one| one.on_exit == Release::Keep);
+            if stays || job.action == Action::Start {
+                return Err(format!(
+                    "{} of {name} begins while the daemon ends",
+                    job.action
+                ));
+            }
+        }
         if job.action != Action::Start {
             return Ok(());
         }
@@ -149,9 +169,6 @@ impl World {
                 "{name} is started as {}, and the level is {level:?}",
                 job.role
             ));
-        }
-        if daemon.ending {
-            return Err(format!("{name} is started while the daemon ends"));
         }
         let young = self.young_starts();
         let limit = usize::try_from(self.settings.starts_at_once.get()).unwrap_or(usize::MAX);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use keepstart::machine::Machine;
-use keepstart::machine::job::{Exit, JobId};
+use keepstart::machine::job::{Action, Exit, JobId};
 use keepstart::machine::message::Input;
 
 use crate::agenda::Happening;
@@ -215,13 +215,17 @@ impl World {
         let Some((process, exit)) = self.scripts.ends(job, version, exit) else {
             return Ok(());
         };
-        let Some(daemon) = &self.daemon else {
+        let Some(daemon) = &mut self.daemon else {
             return Ok(());
         };
         if process.life != daemon.life && !process.adopted {
             return Ok(());
         }
         let exit = if process.adopted { Exit::Unseen } else { exit };
+        let done = exit == Exit::Code(0) && process.term_at.is_none();
+        if process.action == Action::Start && !done && !matches!(exit, Exit::NotStarted(_)) {
+            daemon.check.half_started.insert(process.instance.clone());
+        }
         self.disk.ended(&process.instance);
         self.feed(Some(Input::Ended { job, exit }))
     }
