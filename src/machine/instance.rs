@@ -119,10 +119,12 @@ impl Instance {
         restored: &Restored,
         now: Time,
     ) -> Self {
-        let knowledge = match (restored.knowledge, restored.interrupted, &restored.adopted) {
-            (_, true, _) | (_, _, Some(_)) => Knowledge::Maybe,
-            (Some(knowledge), false, None) => knowledge,
-            (None, false, None) => Knowledge::Stopped,
+        // A question that is still being answered changes nothing; a start or stop does.
+        let acts = |adopted: &Adopted| adopted.action != Action::IsRunning;
+        let knowledge = if restored.interrupted || restored.adopted.as_ref().is_some_and(acts) {
+            Knowledge::Maybe
+        } else {
+            restored.knowledge.unwrap_or(Knowledge::Stopped)
         };
         let command = |adopted: &Adopted| settings.command(adopted.action);
         let job = restored.adopted.as_ref().map(|adopted| Running {

@@ -81,12 +81,12 @@ impl Instance {
         let answer = match outcome {
             Outcome::Done => Knowledge::Running,
             Outcome::Failed { code } if !NOT_EXECUTABLE.contains(&code) => Knowledge::Stopped,
-            Outcome::Cancelled => return,
+            // Nobody has heard the answer: what was known before still is, and what is to be asked too.
+            Outcome::Cancelled | Outcome::Unseen => return,
             Outcome::Failed { .. }
             | Outcome::Killed { .. }
             | Outcome::TimedOut { .. }
-            | Outcome::NotStarted { .. }
-            | Outcome::Unseen => Knowledge::Maybe,
+            | Outcome::NotStarted { .. } => Knowledge::Maybe,
         };
         // Whatever asked in the meantime has its answer too.
         self.ask = None;

@@ -291,6 +291,7 @@ impl World {
             Output::Gone(id) => {
                 if let Some(name) = daemon.names.remove(id) {
                     daemon.told.gone(&name);
+                    daemon.check.half_started.remove(&name);
                     // Whoever has the service now, keepstart has let go of it.
                     self.scripts.services.remove(&name);
                 }
