@@ -375,7 +375,7 @@ impl Machine {
         };
         for id in ids {
             if let Some(instance) = self.instances.get_mut(&id) {
-                instance.audit(Reason::AuditWanted);
+                instance.audit(Reason::AuditWanted, &self.shared);
                 instance.settle(&mut self.shared, now);
             }
         }
@@ -418,3 +418,6 @@ impl Machine {
         self.shared.jobs.is_empty() && self.instances.values().all(rests)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,14 +61,16 @@ impl Instance {
         };
         shared.set_timer(self.id, InstanceTimer::Audit, Some(now + next));
         if !full {
-            self.audit(Reason::Audit);
+            self.audit(Reason::Audit, shared);
             self.settle(shared, now);
         }
     }
 
-    /// Asks is-running anew where nothing is under way.
-    pub(crate) fn audit(&mut self, reason: Reason) {
-        if self.job.is_none() && self.ask.is_none() && self.retry.until.is_none() {
+    /// Asks is-running anew where nothing is under way. A start that waits for its place has been asked for
+    /// already, and would lose its turn.
+    pub(crate) fn audit(&mut self, reason: Reason, shared: &Shared) {
+        let waits = self.retry.until.is_some() || shared.places.before(self.id).is_some();
+        if self.job.is_none() && self.ask.is_none() && !waits && !shared.ending {
             self.ask = Some(reason);
         }
     }

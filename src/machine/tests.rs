@@ -1,0 +1,179 @@
+//! Tests of the machine as a whole, where a small case says more than a simulated world.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge, Role};
+use super::kernel::{Address, AddressKey, KernelDump, KernelEvent};
+use super::message::{Adopted, Event, Input, Output, Restored, RestoredMap};
+use super::reason::Next;
+use super::settings::{
+    ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
+    Quorum, Release, Retry, Settings, VipRule,
+};
+use super::{Machine, Time};
+
+fn at(ms: u64) -> Time {
+    Time::from_start(Duration::from_millis(ms))
+}
+
+fn name(index: u8) -> InstanceName {
+    InstanceName::new(&format!("i{index}")).unwrap()
+}
+
+fn action(name: &str) -> Arc<ActionSettings> {
+    Arc::new(ActionSettings {
+        run: Command::File(PathBuf::from(name)),
+        timeout: Duration::from_secs(90),
+        kill_after: Duration::from_secs(10),
+        working_directory: None,
+    })
+}
+
+fn instance(index: u8, asks: bool) -> InstanceSettings {
+    InstanceSettings {
+        name: name(index),
+        role: VipRule {
+            nic: None,
+            addresses: vec![[10, 0, 0, index].into()],
+            quorum: Quorum::All,
+            nic_never_seen: NicNeverSeen::Unknown,
+        },
+        start: action("/start"),
+        stop: action("/stop"),
+        is_running: asks.then(|| action("/is-running")),
+        debounce: Debounce {
+            window: Duration::from_millis(200),
+            hold_max: Duration::from_secs(2),
+            hold_on_loss: Duration::ZERO,
+        },
+        unknown_stop_after: None,
+        start_cancel_after: Duration::from_secs(10),
+        retry: Retry {
+            first: Duration::from_secs(1),
+            factor: NonZeroU32::new(2).unwrap(),
+            longest: Duration::from_secs(60),
+            reset_after: Duration::from_secs(600),
+        },
+        audit_every: Duration::from_secs(120),
+        report_every: Duration::from_secs(3_600),
+        on_exit: Release::Keep,
+        on_remove: Release::Keep,
+        environment: Vec::new(),
+        arguments: Arguments::None,
+    }
+}
+
+fn settings(starts: u32, instances: impl IntoIterator<Item = InstanceSettings>) -> Settings {
+    Settings {
+        starts_at_once: NonZeroU32::new(starts).unwrap(),
+        poll_every: Duration::from_secs(2),
+        audit_every: Duration::from_secs(120),
+        instances: instances.into_iter().map(Arc::new).collect(),
+    }
+}
+
+fn vip(index: u8) -> Address {
+    let local = [10, 0, 0, index].into();
+    let key = AddressKey {
+        link: 1,
+        local,
+        prefix_length: 32,
+        peer: None,
+    };
+    Address {
+        key,
+        label: None,
+        usable: true,
+    }
+}
+
+fn dump(vips: &[u8]) -> Input {
+    let addresses = vips.iter().map(|index| vip(*index)).collect();
+    Input::Dumped(KernelDump {
+        links: Vec::new(),
+        addresses,
+    })
+}
+
+fn gone(index: u8) -> Input {
+    Input::Kernel(vec![KernelEvent::AddressGone(vip(index).key)])
+}
+
+fn present(index: u8) -> Input {
+    Input::Kernel(vec![KernelEvent::AddressPresent(vip(index))])
+}
+
+fn outputs(machine: &mut Machine) -> Vec<Output> {
+    std::iter::from_fn(|| machine.poll_output()).collect()
+}
+
+fn give(machine: &mut Machine, input: Input, now: Time) -> Vec<Output> {
+    machine.handle(input, now);
+    outputs(machine)
+}
+
+fn wait(machine: &mut Machine, now: Time) -> Vec<Output> {
+    machine.handle_timeout(now);
+    outputs(machine)
+}
+
+/// A machine that follows the kernel and has seen these VIPs at 1 ms.
+fn machine(settings: &Settings, restored: &RestoredMap, vips: &[u8]) -> (Machine, Vec<Output>) {
+    let mut machine = Machine::new(settings, restored, 7, at(0));
+    outputs(&mut machine);
+    give(&mut machine, Input::Subscribed, at(0));
+    let first = give(&mut machine, dump(vips), at(1));
+    (machine, first)
+}
+
+fn jobs(outputs: &[Output]) -> Vec<&Job> {
+    let job = |output| match output {
+        &Output::Start(ref job) => Some(&**job),
+        _ => None,
+    };
+    outputs.iter().filter_map(job).collect()
+}
+
+fn actions(outputs: &[Output]) -> Vec<Action> {
+    jobs(outputs).iter().map(|job| job.action).collect()
+}
+
+fn end(machine: &mut Machine, job: JobId, code: i32, now: Time) -> Vec<Output> {
+    give(
+        machine,
+        Input::Ended {
+            job,
+            exit: Exit::Code(code),
+        },
+        now,
+    )
+}
+
+fn superseded(machine: &Machine, now: Time) -> u64 {
+    machine.view(InstanceId(0), now).unwrap().superseded
+}
+
+#[test]
+fn an_audit_does_not_cost_a_waiting_start_its_turn() {
+    let two = settings(1, [instance(0, true), instance(1, true), instance(2, true)]);
+    let (mut machine, first) = machine(&two, &RestoredMap::new(), &[0, 1, 2]);
+    let asked: Vec<_> = jobs(&first).iter().map(|job| job.id).collect();
+    assert_eq!(actions(&first), [Action::IsRunning; 3]);
+    let first_start = end(&mut machine, asked[0], 1, at(2));
+    assert_eq!(actions(&first_start), [Action::Start]);
+    let start = jobs(&first_start)[0].id;
+    assert_eq!(actions(&end(&mut machine, asked[1], 1, at(3))), []);
+    assert_eq!(actions(&end(&mut machine, asked[2], 1, at(4))), []);
+    let audited = give(&mut machine, Input::Audit(Some(name(1))), at(5));
+    assert_eq!(actions(&audited), []);
+    let next = end(&mut machine, start, 0, at(6));
+    let starts: Vec<_> = jobs(&next)
+        .iter()
+        .filter(|job| job.action == Action::Start)
+        .map(|job| job.instance)
+        .collect();
+    assert_eq!(starts, [InstanceId(1)]);
+}
