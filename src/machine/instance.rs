@@ -240,14 +240,17 @@ impl Instance {
         }
     }
 
-    /// What is shown as the next step.
-    pub(crate) fn next(&self, ending: bool, before: Option<u32>, now: Time) -> Next {
+    /// What is shown as the next step, as it was decided at `decided_at`: what has become due since then is
+    /// not done before the machine is told the time.
+    pub(crate) fn next(&self, ending: bool, before: Option<u32>, decided_at: Time) -> Next {
         if let Some(job) = &self.job {
             return match job.phase {
                 Phase::Running {
                     cancel_at: Some(cancel_at),
-                    ..
-                } => Next::JobOverdue { cancel_at },
+                    deadline,
+                } => Next::JobOverdue {
+                    cancel_at: cancel_at.min(deadline),
+                },
                 Phase::Running {
                     deadline,
                     cancel_at: None,
@@ -255,7 +258,7 @@ impl Instance {
                 Phase::Ending { kill_at, .. } => Next::JobEnding { kill_at },
             };
         }
-        match self.plan(ending, now) {
+        match self.plan(ending, decided_at) {
             Plan::Wait(next) => next,
             // A plan that could be carried out has been, except a start without a place.
             Plan::Run(_, _) => Next::WaitsForPlace {
@@ -264,7 +267,7 @@ impl Instance {
         }
     }
 
-    pub(crate) fn view(&self, ending: bool, before: Option<u32>, now: Time) -> InstanceView {
+    pub(crate) fn view(&self, next: Next, now: Time) -> InstanceView {
         InstanceView {
             id: self.id,
             name: self.settings.name.clone(),
@@ -287,7 +290,7 @@ impl Instance {
                 adopted: job.adopted,
             }),
             last_job: self.last_job.clone(),
-            next: self.next(ending, before, now),
+            next,
             leaving: self.leaving.is_some(),
         }
     }

@@ -81,6 +81,8 @@ pub struct Machine {
     /// where they ended if they come back. Bounded by the names that this life was ever told.
     absent: RestoredMap,
     shared: Shared,
+    /// When the last mutation was: what is shown is what was decided then.
+    decided_at: Time,
     finished: bool,
 }
 
@@ -107,6 +109,7 @@ impl Machine {
                 ending: false,
                 outbox: Outbox::default(),
             },
+            decided_at: now,
             finished: false,
         };
         for instance in &settings.instances {
@@ -126,6 +129,7 @@ impl Machine {
 
     /// Takes in one thing that happened.
     pub fn handle(&mut self, input: Input, now: Time) {
+        self.decided_at = now;
         match input {
             Input::Subscribed => self.subscribed(),
             Input::SubscriptionLost { error } => self.subscription_lost(error, now),
@@ -150,6 +154,7 @@ impl Machine {
 
     /// Takes in that time has passed: everything due at `now` happens.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.decided_at = now;
         // Each key that is taken out was due, and what is set anew lies after `now` or is taken in the same
         // pass; a key that is set to `now` again would be a mistake, which the bound makes visible.
         let bound = 8 * self.instances.len() + 8;
@@ -189,9 +194,9 @@ impl Machine {
     /// One instance as it is now.
     pub fn view(&self, id: InstanceId, now: Time) -> Option<InstanceView> {
         let before = self.shared.places.before(id);
-        self.instances
-            .get(&id)
-            .map(|instance| instance.view(self.shared.ending, before, now))
+        let instance = self.instances.get(&id)?;
+        let next = instance.next(self.shared.ending, before, self.decided_at);
+        Some(instance.view(next, now))
     }
 
     /// All instances as they are now, by number.
@@ -411,7 +416,8 @@ impl Machine {
     }
 
     fn at_rest(&self) -> bool {
-        let rests = |instance: &Instance| match instance.settings.on_exit {
+        let release = |one: &Instance| one.leaving.unwrap_or(one.settings.on_exit);
+        let rests = |instance: &Instance| match release(instance) {
             Release::Keep => true,
             Release::Stop => instance.knowledge == Knowledge::Stopped,
         };

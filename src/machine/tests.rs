@@ -177,3 +177,38 @@ fn an_audit_does_not_cost_a_waiting_start_its_turn() {
         .collect();
     assert_eq!(starts, [InstanceId(1)]);
 }
+
+#[test]
+fn a_view_between_two_mutations_shows_what_was_decided() {
+    let (mut machine, first) = machine(
+        &settings(1, [instance(0, false)]),
+        &RestoredMap::new(),
+        &[0],
+    );
+    let start = jobs(&first)[0].id;
+    end(&mut machine, start, 1, at(10));
+    let next = |machine: &Machine, ms| machine.view(InstanceId(0), at(ms)).unwrap().next;
+    let retry = next(&machine, 10);
+    assert!(matches!(retry, Next::RetryAt { at: due, failures: 1, .. } if due == at(1_010)));
+    // The timer is due and has not been handled: nothing waits for a place.
+    assert_eq!(next(&machine, 1_020), retry);
+    assert_eq!(actions(&wait(&mut machine, at(1_020))), [Action::Start]);
+}
+
+#[test]
+fn a_shutdown_waits_for_the_stop_of_a_removed_instance() {
+    let mut one = instance(0, false);
+    one.on_remove = Release::Stop;
+    let (mut machine, first) = machine(&settings(1, [one]), &RestoredMap::new(), &[0]);
+    end(&mut machine, jobs(&first)[0].id, 0, at(10));
+    let removed = give(&mut machine, Input::Reload(settings(1, [])), at(20));
+    assert_eq!(actions(&removed), [Action::Stop]);
+    end(&mut machine, jobs(&removed)[0].id, 1, at(30));
+    let shut = give(&mut machine, Input::Shutdown, at(40));
+    // What the operator was promised is tried once more at once, and not called complete before.
+    assert_eq!(actions(&shut), [Action::Stop]);
+    assert!(!shut.contains(&Output::Finished));
+    let stopped = end(&mut machine, jobs(&shut)[0].id, 0, at(50));
+    assert!(stopped.contains(&Output::Gone(InstanceId(0))));
+    assert!(stopped.contains(&Output::Finished));
+}
