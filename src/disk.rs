@@ -6,8 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
 use tokio::sync::mpsc;
 
@@ -108,24 +109,25 @@ impl DiskThread {
     fn run(mut self) {
         loop {
             let ended = self.work();
-            self.parts.follower.drain(&mut log_line);
+            let again = self.parts.follower.drain(&mut log_line);
             if ended {
                 return;
             }
-            if let Err(error) = self.wait() {
+            if let Err(error) = self.wait(again) {
                 tracing::error!(%error, "cannot wait for output of scripts; it is no longer logged");
                 return;
             }
         }
     }
 
-    /// Sleeps until a task or a script's output has come.
-    fn wait(&self) -> Result<(), Errno> {
+    /// Sleeps until a task or a script's output has come, or the follower wants to look again.
+    fn wait(&self, again: Option<Instant>) -> Result<(), Errno> {
         let mut fds = [
             PollFd::new(&self.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.parts.follower.as_fd(), PollFlags::IN),
         ];
-        match poll(&mut fds, None) {
+        let left = again.map(|at| Timespec::try_from(until(at)).unwrap_or(LONG));
+        match poll(&mut fds, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -177,6 +179,20 @@ impl DiskThread {
                 .try_send(Input::EpochsReserved { instance, through });
         }
     }
+}
+
+/// For a deadline that does not fit the kernel's clock: it is only looked at again.
+const LONG: Timespec = Timespec {
+    tv_sec: 3600,
+    tv_nsec: 0,
+};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "poll takes a span, and the follower gives a moment"
+)]
+fn until(at: Instant) -> Duration {
+    at.saturating_duration_since(Instant::now())
 }
 
 fn report(result: Result<(), crate::state::RunLogError>) {
