@@ -1,5 +1,5 @@
-//! The client's half of the control socket: blocking, for commands. Every call has a deadline, so no command
-//! hangs on a daemon that does.
+//! The client's half of the control socket: blocking, for commands. Every call has a deadline, so no
+//! command hangs on a daemon that does.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,13 +12,17 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::Serialize;
 
-use super::protocol::{Answer, Garbled, Refusal, Request, parse_answer};
+use super::protocol::{Answer, Garbled, Refusal, Request, VERSION, parse_answer};
+use super::status::{DaemonStatus, InstanceStatus};
+use crate::machine::settings::InstanceName;
 
 /// How long the daemon may take to accept the connection and the request.
 const SEND_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The longest answer line, in bytes: an instance's status is below 4 KiB, the faults of a file below 1 MiB.
+/// The longest answer line, in bytes: an instance's status is below 4 KiB, the faults of a file below 1
+/// MiB.
 const ANSWER_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Why there is no answer.
@@ -176,6 +180,53 @@ impl Client {
             Next::End => Err(ClientError::Closed),
         }
     }
+
+    /// Asks for the status of one instance or of all, and gathers it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::answer`], whose `patience` holds for each line.
+    pub fn status(
+        &mut self,
+        instance: Option<InstanceName>,
+        patience: Duration,
+    ) -> Result<Status, ClientError> {
+        self.ask(&Request::Status(instance))?;
+        let mut daemon = None;
+        let mut instances = Vec::new();
+        loop {
+            match self.answer(patience)? {
+                Answer::Daemon(status) => daemon = Some(*status),
+                Answer::Instance(status) => instances.push(*status),
+                Answer::Complete { .. } => break,
+                // A status has no other lines.
+                Answer::Pong(_)
+                | Answer::Gone(_)
+                | Answer::Event(_)
+                | Answer::Lagged { .. }
+                | Answer::Reloaded { .. }
+                | Answer::Stopping { .. }
+                | Answer::Auditing {} => {}
+            }
+        }
+        let daemon = daemon.ok_or(ClientError::Closed)?;
+        Ok(Status {
+            v: VERSION,
+            daemon,
+            instances,
+        })
+    }
+}
+
+/// The whole status, as `status --json` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The version of the protocol, which is the version of this document.
+    pub v: u32,
+    /// The daemon.
+    pub daemon: DaemonStatus,
+    /// The instances that were asked for, by name.
+    pub instances: Vec<InstanceStatus>,
 }
 
 fn connect_within(path: &Path, deadline: Duration) -> Result<UnixStream, Errno> {

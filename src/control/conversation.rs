@@ -130,7 +130,8 @@ pub(super) async fn say_status(
     connection
         .say(&Answer::Daemon(Box::new(shared.daemon(freshness))))
         .await?;
-    // The board is not held over a wait: these are handles, and a change meanwhile is a later line's matter.
+    // The board is not held over a wait: these are handles, and a change meanwhile is a later line's
+    // matter.
     let views: Vec<_> = {
         let board = shared.context.board.borrow();
         match name {

@@ -1,8 +1,9 @@
-//! The control socket: how commands talk to the daemon of their configuration. The server's half runs on the
-//! service thread and never makes the reactor wait; the client's half blocks in the command that uses it.
+//! The control socket: how commands talk to the daemon of their configuration. The server's half runs on
+//! the service thread and never makes the reactor wait; the client's half blocks in the command that uses
+//! it.
 //!
-//! One connection carries one request line and its answers, JSON both ways; `protocol` has the words, `status`
-//! the documents, `why` the sentences.
+//! One connection carries one request line and its answers, JSON both ways; `protocol` has the words,
+//! `status` the documents, `why` the sentences.
 
 pub mod client;
 mod conversation;
@@ -14,4 +15,4 @@ pub mod why;
 mod writer;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

@@ -1,8 +1,8 @@
-//! The words of the control socket: one request line in, answer lines out, all of them JSON objects with the
-//! version of the protocol. Pure data; reads and writes nothing.
+//! The words of the control socket: one request line in, answer lines out, all of them JSON objects with
+//! the version of the protocol. Pure data; reads and writes nothing.
 //!
 //! ```text
-//! {"v":1,"op":"status","instance":"web"}       instance is optional and belongs to status, watch, events, audit
+//! {"v":1,"op":"status","instance":"web"}       instance is optional: status, watch, events, audit
 //! {"v":1,"ok":{"daemon":{…}}}                   answers, each with one key that says what it is
 //! {"v":1,"ok":{"instance":{…}}}
 //! {"v":1,"ok":{"complete":{"instances":1}}}
@@ -83,7 +83,7 @@ impl Request {
         let value: Value = serde_json::from_slice(line).map_err(bad)?;
         // The version comes first: the other fields of another version may mean anything.
         match value.get("v") {
-            Some(v) if *v != Value::from(VERSION) => {
+            Some(v) if v.as_u64() != Some(u64::from(VERSION)) => {
                 let message =
                     format!("this daemon speaks version {VERSION} of the protocol, not {v}");
                 return Err(Refusal::new(ErrorCode::Version, message));
@@ -185,8 +185,8 @@ pub struct Pong {
 /// One event and when it was told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventLine {
-    /// When it was told, in the machine's time (nanoseconds since the daemon's start), which is also the time
-    /// of all times inside the event.
+    /// When it was told, in the machine's time (nanoseconds since the daemon's start), which is also the
+    /// time of all times inside the event.
     pub at: Time,
     /// The same by the clock on the wall: milliseconds since 1970.
     pub unix_ms: u64,

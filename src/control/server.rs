@@ -1,6 +1,6 @@
-//! The listener of the control socket and what its connections share. Runs on the service thread, one local
-//! task for the listener and one for each connection; never waits for a client longer than its deadline, and
-//! touches the reactor only through its queue of orders.
+//! The listener of the control socket and what its connections share. Runs on the service thread, one
+//! local task for the listener and one for each connection; never waits for a client longer than its
+//! deadline, and touches the reactor only through its queue of orders.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -24,7 +24,8 @@ use crate::clock::Clock;
 /// The most connections at once. One more is told that the daemon is busy, and closed.
 pub const CONNECTIONS_MAX: usize = 64;
 
-/// How long the listener rests after a failed accept (EMFILE, for instance): the error would come at once again.
+/// How long the listener rests after a failed accept (EMFILE, for instance): the error would come at once
+/// again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long the reactor may take to show that it is alive before what is told of it counts as stale.
@@ -61,11 +62,12 @@ pub(super) struct Shared {
     connections: Cell<usize>,
 }
 
-/// Makes the socket for its owner alone, or for the members of `group` (a name or a number) too. Must be called
-/// inside a runtime.
+/// Makes the socket for its owner alone, or for the members of `group` (a name or a number) too. Must be
+/// called inside a runtime.
 ///
-/// A socket file that is there already is a dead daemon's, because the caller holds the daemon's lock, and is
-/// replaced. For a group, the daemon's own directory (0700 until then) is opened to its members as well.
+/// A socket file that is there already is a dead daemon's, because the caller holds the daemon's lock, and
+/// is replaced. For a group, the daemon's own directory (0700 until then) is opened to its members as
+/// well.
 ///
 /// # Errors
 ///
@@ -112,7 +114,7 @@ fn own_directories(socket: &Path) -> impl Iterator<Item = &Path> {
 /// Lets the members of a group through a directory that is closed to everybody else, but not look into it.
 fn open_to_group(directory: &Path, gid: u32) -> io::Result<()> {
     let mode = fs::metadata(directory)?.mode() & 0o777;
-    if mode & 0o077 == 0 || mode == 0o710 {
+    if matches!(mode, 0o700 | 0o710) {
         chown(directory, None, Some(gid))?;
         fs::set_permissions(directory, fs::Permissions::from_mode(0o710))?;
     }

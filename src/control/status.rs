@@ -1,5 +1,5 @@
-//! The status document: what `status` says of the daemon and of each instance, made for people's scripts. Pure:
-//! made from the machine's views and the time at which the answer is given.
+//! The status document: what `status` says of the daemon and of each instance, made for people's scripts.
+//! Pure: made from the machine's views and the time at which the answer is given.
 //!
 //! Fields are only ever added. Ages and spans are milliseconds and were true when the answer was made.
 

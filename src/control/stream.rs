@@ -1,5 +1,5 @@
-//! Answers that go on: `watch` tells the latest of what has changed, `events` everything that happens. Each runs
-//! in its connection's task on the service thread, until the client hangs up or does not read.
+//! Answers that go on: `watch` tells the latest of what has changed, `events` everything that happens.
+//! Each runs in its connection's task on the service thread, until the client hangs up or does not read.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,15 +1,15 @@
-//! Status as sentences: the one that says why an instance is as it is, and spans of time as people say them.
-//! Pure; the daemon uses it for its answers and the command line to bring them up to date.
+//! Status as sentences: the one that says why an instance is as it is, and spans of time as people say
+//! them. Pure; the daemon uses it for its answers and the command line to bring them up to date.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::status::{InstanceStatus, NextKind};
-use crate::machine::job::{Knowledge, Role};
+use super::status::{InstanceStatus, LastJobStatus, NextKind, ResultKind};
+use crate::machine::job::{Action, Knowledge, Role};
 
 /// What the source says, what follows from it, what is known, what was done and what comes next, in one
-/// sentence: `192.0.2.10 is on lo, so the role is MASTER and the service shall run here; it is running; start
-/// done 2m ago; nothing is left to do`.
+/// sentence: `192.0.2.10 is on lo, so the role is MASTER and the service shall run here; it is running;
+/// start done 2m ago; nothing is left to do`.
 pub fn sentence(status: &InstanceStatus) -> String {
     let mut clauses = vec![
         role_clause(status),
@@ -72,17 +72,27 @@ fn job_clause(status: &InstanceStatus) -> String {
                 job.action, job.reason
             )
         }
-        (None, Some(job)) => {
-            let because = job.reason;
-            format!(
-                "{} {} {} ago, run because {because}",
-                job.action,
-                job.outcome,
-                Span::ms(job.age_ms)
-            )
-        }
+        (None, Some(job)) => format!("{}, asked for because {}", last_job(job), job.reason),
         (None, None) => "no job has run yet".into(),
     }
+}
+
+/// What came of the last job, and when: `start done 2m ago`, `is-running said yes 2m ago`.
+pub fn last_job(job: &LastJobStatus) -> String {
+    let age = Span::ms(job.age_ms);
+    match (job.action, job.result) {
+        (Action::IsRunning, ResultKind::Done) => format!("is-running said yes {age} ago"),
+        (Action::IsRunning, ResultKind::Failed) if !is_no_answer(job.code) => {
+            format!("is-running said no {age} ago")
+        }
+        (action, _) => format!("{action} {} {age} ago", job.outcome),
+    }
+}
+
+/// The shell's exit statuses for a command that cannot be executed or found: they say nothing of the
+/// service.
+fn is_no_answer(code: Option<i32>) -> bool {
+    matches!(code, Some(126 | 127))
 }
 
 fn next_clause(status: &InstanceStatus) -> String {

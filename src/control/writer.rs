@@ -1,5 +1,5 @@
-//! The server's half of one connection: reads the request line and writes answers in bounded pieces. A task of
-//! the service thread; every read and every write has a deadline.
+//! The server's half of one connection: reads the request line and writes answers in bounded pieces. A
+//! task of the service thread; every read and every write has a deadline.
 
 use std::io;
 use std::time::Duration;
@@ -96,8 +96,8 @@ impl Connection {
         }
     }
 
-    /// Waits until the client has hung up. What it sends after its request is thrown away; one that only says
-    /// that it will send nothing more (`nc -N`) goes on listening, and is noticed by a failing write.
+    /// Waits until the client has hung up. What it sends after its request is thrown away; one that only
+    /// says that it will send nothing more (`nc -N`) goes on listening, and is noticed by a failing write.
     pub(super) async fn hung_up(&mut self) {
         let mut scratch = [0; 1024];
         while !self.half_closed {
@@ -112,7 +112,7 @@ impl Connection {
                 Err(_) => return,
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Whether the peer has closed both directions, poll(2) POLLHUP. Does not wait.
