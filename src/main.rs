@@ -1,3 +1,7 @@
 //! Process entry: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    keepstart::cli::main()
+}

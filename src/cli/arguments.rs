@@ -1,0 +1,191 @@
+//! The command line: commands, options and their help. Pure.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::machine::settings::{BadInstanceName, InstanceName};
+
+/// The names that the binary answers to. Any other name it may have been given is the first one's.
+const NAMES: [(&str, Speaks); 2] = [("keepstart", Speaks::Own), ("keepserver", Speaks::Own)];
+
+/// Which command line a name has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    /// The one of this file; the Python tool's is a part of it.
+    Own,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  keepstart demo                            see it work, without touching this machine
+  keepstart -c config.yaml validate         check a configuration
+  keepstart -c config.yaml start            start the daemon of it
+  keepstart status                          what runs, and why (./config.yaml)
+  keepstart stop -c /etc/keepstart/config.yaml
+
+Exit codes:
+   0  done                                  69  the daemon did not do it, or not in time
+   1  something failed                      71  the system refused
+   2  the command line is wrong             74  the output could not be written
+   3  no daemon runs                        75  a daemon of this configuration runs already
+   4  status: a role is UNKNOWN, or the     77  not allowed
+      daemon's reactor does not answer      78  the configuration has faults";
+
+/// Turns "this Linux node now holds the virtual IP" into "these things run here, and nowhere else".
+#[derive(Debug, Parser)]
+#[command(name = "keepstart", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+pub(super) struct Arguments {
+    /// The configuration [default: ./config.yaml, else /etc/keepstart/config.yaml]
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+
+    /// How much start and run log: error, warn, info, debug, trace, or as RUST_LOG
+    #[arg(long, global = true, value_name = "LEVEL", hide_short_help = true)]
+    pub(super) log_level: Option<String>,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Start the daemon, and return when it is ready or has failed
+    #[command(after_help = "\
+With `daemon: true` in the file the daemon runs in the background, and this command returns \
+when it has read the addresses of this node and acts on them. With `daemon: false` (the default) this \
+command is the daemon, as `run` is.
+
+A second start with the same file is refused with exit code 75 and the process of the first.
+
+Examples:
+  keepstart -c config.yaml start
+  keepstart -c config.yaml --log-level debug start")]
+    Start,
+
+    /// End the daemon, and return when its process is gone
+    #[command(after_help = "\
+A running action is waited for as long as `stop-wait` says (60 s by default). The services \
+themselves go on running unless the file says `on-exit: stop`. With no daemon running this says so \
+and exits 0.")]
+    Stop,
+
+    /// Have the daemon read its configuration again
+    #[command(after_help = "\
+A file with faults changes nothing: they are printed, and the exit code is 78. An instance \
+whose definition is unchanged is not disturbed.")]
+    Reload,
+
+    /// Be the daemon, in the foreground; what systemd runs
+    #[command(after_help = "\
+Ends on SIGTERM and SIGINT, reads the configuration again on SIGHUP, writes its state into the \
+log on SIGUSR1. Logs to stderr, or to the journal under systemd.
+
+Example of a unit:
+  [Service]
+  Type=notify
+  ExecStart=/usr/bin/keepstart -c /etc/keepstart/config.yaml run
+  ExecReload=/usr/bin/keepstart -c /etc/keepstart/config.yaml reload
+  KillMode=process")]
+    Run(Run),
+
+    /// Check a configuration and tell all that is wrong with it
+    #[command(after_help = "\
+Faults are printed as FILE:LINE:COLUMN: what is wrong; the exit code is then 78.
+
+Examples:
+  keepstart -c config.yaml validate --strict
+  keepstart -c config.yaml validate --effective | less")]
+    Validate(Validate),
+
+    /// Show role, service, last job and next step of each instance, and why
+    #[command(after_help = "\
+Examples:
+  keepstart status                     all instances
+  keepstart status web                 one
+  keepstart status --watch             until Ctrl-C
+  keepstart status --json | jq -r '.instances[] | select(.role == \"MASTER\") | .name'
+
+Exit codes: 0 the daemon answers, 3 no daemon runs, 4 a role is UNKNOWN or the reactor does not answer.")]
+    Status(Status),
+
+    /// Have the daemon look at addresses and services now, and repair what differs
+    Audit {
+        /// Only this instance
+        #[arg(value_parser = instance)]
+        instance: Option<InstanceName>,
+    },
+
+    /// Show the main job for real, in a private network namespace
+    #[command(after_help = "\
+Starts a daemon on a virtual IP in a network namespace of its own, moves the IP a few times and \
+shows what happened, in a few seconds. Touches nothing of this machine. Needs user namespaces or root; where \
+neither is allowed the exit code is 77.")]
+    Demo,
+
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Started by `start`: leave the session, and say on stdout how it went.
+    #[arg(long, hide = true)]
+    pub(super) detached: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Validate {
+    /// Warnings count as faults
+    #[arg(long)]
+    pub(super) strict: bool,
+
+    /// Print the configuration with all its defaults
+    #[arg(long)]
+    pub(super) effective: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Go on showing what changes
+    #[arg(short, long)]
+    pub(super) watch: bool,
+
+    /// Only this instance
+    #[arg(value_parser = instance)]
+    pub(super) instance: Option<InstanceName>,
+}
+
+fn instance(text: &str) -> Result<InstanceName, BadInstanceName> {
+    InstanceName::new(text)
+}
+
+/// Reads a command line whose first word is the program's name.
+///
+/// # Errors
+///
+/// It is wrong, or asks for help.
+pub(super) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let words: Vec<_> = words.into_iter().collect();
+    let (name, Speaks::Own) = spoken(words.first());
+    let matches = Arguments::command()
+        .name(name)
+        .bin_name(name)
+        .try_get_matches_from(words)?;
+    Arguments::from_arg_matches(&matches)
+}
+
+fn spoken(program: Option<&OsString>) -> (&'static str, Speaks) {
+    let called = program.and_then(|program| Path::new(program).file_name());
+    let known = |(name, _): &&(&str, Speaks)| called.is_some_and(|called| called == *name);
+    let [first, _] = NAMES;
+    NAMES.iter().find(known).copied().unwrap_or(first)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! `run`: is the daemon. With the hidden `--detached`, which `start` uses, it leaves its session first and
+//! says on stdout, in one line, how the start went. Runs on the main thread, which the daemon then takes
+//! over.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::setsid;
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use serde::{Deserialize, Serialize};
+
+use super::arguments::Run;
+use super::exit::{Code, Ending, Failure};
+use super::locate;
+use super::out::Out;
+use crate::app::{self, AppError, RunOptions};
+use crate::config::{Config, LogLevel};
+use crate::state::{LockError, Paths};
+use crate::telemetry::{self, Destination, TelemetryOptions};
+
+/// How long the last lines of the log may take.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How the start of a detached daemon went; one line of JSON from it to `start`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Started {
+    /// It is ready.
+    Ready {
+        /// Its process.
+        pid: u32,
+        /// Where it logs.
+        log: PathBuf,
+    },
+    /// It has failed.
+    Failed {
+        /// The exit code.
+        code: u8,
+        /// Why.
+        message: String,
+    },
+}
+
+pub(super) fn run(out: Out, given: Option<&Path>, log_level: Option<&str>, how: &Run) -> Ending {
+    if !how.detached {
+        return daemon(out, given, log_level, How::Foreground);
+    }
+    // It fails for the leader of a process group only, and then there is nothing to leave.
+    let _ = setsid();
+    let ending = daemon(out, given, log_level, How::Detached);
+    if let Err(Failure::Told { code, message }) = &ending {
+        // After it was ready nobody reads this, and the log has it.
+        report(&Started::Failed {
+            code: code.number(),
+            message: message.clone(),
+        });
+        return Err(Failure::Said(code.number()));
+    }
+    ending
+}
+
+/// How the daemon is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Foreground,
+    Detached,
+}
+
+fn daemon(out: Out, given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
+    let file = locate::config_file(given)?;
+    let loaded = match how {
+        How::Foreground => locate::load(out, &file)?,
+        // What is odd in the file, `start` has said already.
+        How::Detached => locate::read(&file)?,
+    };
+    let paths = locate::paths(&loaded.config)?;
+    let log = match how {
+        How::Foreground => Destination::Automatic,
+        How::Detached => {
+            paths
+                .make_directories()
+                .map_err(|error| Failure::of(Code::System, error))?;
+            Destination::File(log_file(&paths))
+        }
+    };
+    let filter = filter(&loaded.config, log_level)?;
+    let guard = telemetry::init(TelemetryOptions {
+        destination: log,
+        filter,
+    })
+    .map_err(|error| Failure::of(Code::System, error))?;
+    let log = log_file(&paths);
+    let on_ready: Box<dyn FnOnce()> = match how {
+        How::Foreground => Box::new(|| {}),
+        How::Detached => Box::new(move || {
+            report(&Started::Ready {
+                pid: std::process::id(),
+                log,
+            });
+            leave_stdio();
+        }),
+    };
+    let guard = Rc::new(guard);
+    let counted = guard.clone();
+    let log_dropped = Box::new(move || counted.counts().dropped);
+    let options = RunOptions {
+        on_ready,
+        log_dropped,
+        ..RunOptions::default()
+    };
+    let result = app::run(loaded, &paths, options);
+    let ending = result.map(|()| Code::Fine).map_err(failure);
+    if let Err(Failure::Told { message, .. }) = &ending
+        && how == How::Detached
+    {
+        tracing::error!("{message}");
+    }
+    guard.flush(FLUSH_PATIENCE);
+    ending
+}
+
+/// Where a detached daemon logs: beside what it keeps over reboots, because a log is read after one.
+fn log_file(paths: &Paths) -> PathBuf {
+    paths.state_dir().join("keepstart.log")
+}
+
+/// What is logged: as the command line says, else the environment, else the file.
+fn filter(
+    config: &Config,
+    log_level: Option<&str>,
+) -> Result<tracing_subscriber::filter::Targets, Failure> {
+    let environment = std::env::var("RUST_LOG").ok();
+    let text = log_level
+        .or(environment.as_deref())
+        .or(config.application.log_level.map(LogLevel::as_str));
+    telemetry::filter(text).map_err(|error| Failure::of(Code::Usage, error))
+}
+
+fn failure(error: AppError) -> Failure {
+    let code = match &error {
+        AppError::Lock(LockError::AlreadyRunning { .. }) => Code::AlreadyRunning,
+        AppError::Paths(_) | AppError::Workspace { .. } => Code::Config,
+        AppError::Lock(LockError::NotAPidfile { .. } | LockError::Io { .. })
+        | AppError::Boot(_)
+        | AppError::Output(_)
+        | AppError::Executor(_)
+        | AppError::Control { .. }
+        | AppError::System { .. } => Code::System,
+        AppError::ReactorEnded => Code::Failed,
+    };
+    Failure::of(code, error)
+}
+
+/// Tells `start` how it went. If `start` has gone, the daemon goes on all the same.
+fn report(started: &Started) {
+    if let Ok(line) = serde_json::to_string(started) {
+        let _ = std::io::stdout()
+            .lock()
+            .write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Lets go of what `start` handed down, so that whoever waits for the end of its output waits no longer.
+fn leave_stdio() {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    let left = null.and_then(|null| {
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        Ok(dup2_stderr(&null)?)
+    });
+    if let Err(error) = left {
+        tracing::warn!("cannot let go of the terminal: {error}");
+    }
+}

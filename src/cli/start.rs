@@ -1,0 +1,136 @@
+//! `start`: starts the daemon and returns when it is ready or has failed; with `daemon: false` it is `run`.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::arguments::Run;
+use super::exit::{Code, Ending, Failure};
+use super::locate;
+use super::out::Out;
+use super::run::{self, Started};
+use crate::config::Daemon;
+use crate::state::Lock;
+
+/// How long the daemon may take to be ready. It is, when the kernel has told the addresses once: 10 ms.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// When a person is told what is waited for.
+const PROGRESS_AFTER: Duration = Duration::from_secs(2);
+
+/// The longest report, in bytes: the faults of a file are told before the daemon is started.
+const REPORT_BYTES_MAX: u64 = 1024 * 1024;
+
+pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> Ending {
+    let file = locate::config_file(given)?;
+    let loaded = locate::read(&file)?;
+    match loaded.config.application.daemon {
+        Daemon::Foreground => {
+            return run::run(out, Some(&file), log_level, &Run { detached: false });
+        }
+        Daemon::Detached => locate::warn(out, &loaded),
+    }
+    let paths = locate::paths(&loaded.config)?;
+    if let Ok(Some(pid)) = Lock::holder(&paths.lock()) {
+        let pid = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
+        return Err(Failure::told(
+            Code::AlreadyRunning,
+            format!("keepstart: already running{pid}"),
+        ));
+    }
+    let mut child = spawn(&loaded.config.file, log_level).map_err(|error| {
+        Failure::told(
+            Code::System,
+            format!("keepstart: cannot start the daemon: {error}"),
+        )
+    })?;
+    match wait(out, &mut child) {
+        Ok(Started::Ready { pid, log }) => {
+            out.line(&format!("started, process {pid}, log: {}", log.display()))?;
+            Ok(Code::Fine)
+        }
+        Ok(Started::Failed { code, message }) => {
+            out.note(&message);
+            Err(Failure::Said(code))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn spawn(file: &Path, log_level: Option<&str>) -> io::Result<Child> {
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["run", "--detached", "--config"]).arg(file);
+    if let Some(level) = log_level {
+        command.arg("--log-level").arg(OsStr::new(level));
+    }
+    // Its stderr stays this command's until it is ready: the last words of a daemon that panics are seen.
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()
+}
+
+/// Waits for the daemon's report, its end, or the deadline.
+fn wait(out: Out, child: &mut Child) -> Result<Started, Failure> {
+    let system = |error| Failure::of(Code::System, io::Error::from(error));
+    let Some(mut pipe) = child.stdout.take() else {
+        return Err(Failure::told(
+            Code::System,
+            "keepstart: the daemon has no pipe to report through",
+        ));
+    };
+    let began = now();
+    let mut told = false;
+    let mut report = Vec::new();
+    loop {
+        let waited = now() - began;
+        let until = if told { READY_DEADLINE } else { PROGRESS_AFTER };
+        if !readable(&pipe, until.saturating_sub(waited)).map_err(system)? {
+            if told {
+                let message = format!(
+                    "keepstart: process {} is not ready after {READY_DEADLINE:?}: it has not read the \
+                     addresses of this node; it goes on trying, `keepstart status` shows how",
+                    child.id()
+                );
+                return Err(Failure::told(Code::Unavailable, message));
+            }
+            told = true;
+            out.progress("waiting for the daemon to read the addresses of this node");
+            continue;
+        }
+        let mut piece = [0; 4096];
+        let count = pipe
+            .read(&mut piece)
+            .map_err(|error| Failure::of(Code::System, error))?;
+        report.extend_from_slice(piece.get(..count).unwrap_or_default());
+        if count == 0 || report.ends_with(b"\n") || report.len() as u64 > REPORT_BYTES_MAX {
+            break;
+        }
+    }
+    serde_json::from_slice(&report).or_else(|_| ended(child))
+}
+
+/// The daemon ended without a word.
+fn ended(child: &mut Child) -> Result<Started, Failure> {
+    let status = child
+        .wait()
+        .map_err(|error| Failure::of(Code::System, error))?;
+    let message = format!("keepstart: the daemon ended before it was ready: {status}");
+    Err(Failure::told(Code::Unavailable, message))
+}
+
+fn readable(pipe: &ChildStdout, patience: Duration) -> rustix::io::Result<bool> {
+    let timeout = Timespec::try_from(patience).ok();
+    let mut polled = [PollFd::new(pipe, PollFlags::IN)];
+    match poll(&mut polled, timeout.as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the start has a deadline")]
+fn now() -> Instant {
+    Instant::now()
+}

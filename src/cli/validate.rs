@@ -1,0 +1,28 @@
+//! `validate`: checks a configuration and tells everything that is wrong with it.
+
+use std::path::Path;
+
+use super::arguments::Validate;
+use super::exit::{Code, Ending, Failure};
+use super::locate;
+use super::out::Out;
+use crate::config;
+
+pub(super) fn validate(out: Out, given: Option<&Path>, how: &Validate) -> Ending {
+    let file = locate::config_file(given)?;
+    let loaded = locate::load(out, &file)?;
+    if how.effective {
+        out.print(&config::effective(&loaded.config))?;
+    }
+    let warnings = loaded.warnings.list.len() + loaded.warnings.more;
+    if how.strict && warnings > 0 {
+        let message = format!("keepstart: {warnings} warnings, which --strict counts as faults");
+        return Err(Failure::told(Code::Config, message));
+    }
+    if !how.effective {
+        let count = loaded.config.settings.instances.len();
+        let instances = if count == 1 { "instance" } else { "instances" };
+        out.line(&format!("{}: good, {count} {instances}", file.display()))?;
+    }
+    Ok(Code::Fine)
+}
