@@ -54,6 +54,8 @@ pub(crate) enum Step {
         to: Role,
         /// When the source was first seen saying so.
         seen: Time,
+        /// The role whose hold was overtaken by this.
+        superseded: Option<Role>,
     },
     /// The change is held back until then.
     Held {
@@ -170,7 +172,11 @@ impl RoleMachine {
     fn commit(&mut self) -> Step {
         let from = self.role;
         self.role = self.level;
-        self.hold = Hold::None;
+        let held = match std::mem::replace(&mut self.hold, Hold::None) {
+            Hold::None => None,
+            Hold::Gain(_) => Some(Role::Master),
+            Hold::Loss(_) => Some(Role::Backup),
+        };
         if self.role == Role::Master {
             self.decide_by = None;
         }
@@ -178,6 +184,7 @@ impl RoleMachine {
             from,
             to: self.role,
             seen: self.level_since,
+            superseded: held.filter(|to| *to != self.role),
         }
     }
 

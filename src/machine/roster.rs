@@ -74,16 +74,7 @@ impl Machine {
         self.next_id += 1;
         self.watch.add(id, &settings.role);
         self.names.insert(settings.name.clone(), id);
-        let spread = spread(id);
-        if settings.is_running.is_some() {
-            // The first audit lies somewhere in the first period, evenly spread over the instances.
-            let first = settings.audit_every.mul_f64(1.0 - spread);
-            self.shared
-                .set_timer(id, InstanceTimer::Audit, Some(now + first));
-        }
-        let report = settings.report_every + REPORT_SPREAD_MAX.mul_f64(spread);
-        self.shared
-            .set_timer(id, InstanceTimer::Report, Some(now + report));
+        self.set_periods(id, &settings, now);
         let name = settings.name.clone();
         let mut instance = Instance::new(id, settings, &restored, now);
         instance.reserve_epochs(&mut self.shared);
@@ -120,17 +111,26 @@ impl Machine {
             // What the old rule said, or what was last seen before the instance left, says nothing now.
             instance.observe(Role::Unknown, Cause::NotLookedYet, &mut self.shared, now);
         }
-        let audit = new.is_running.is_some().then(|| now + new.audit_every);
-        self.shared.set_timer(id, InstanceTimer::Audit, audit);
-        let report = Some(now + new.report_every);
-        self.shared.set_timer(id, InstanceTimer::Report, report);
         // Another is-running may see the service otherwise.
         if old.is_running != new.is_running && instance.job.is_none() {
             instance.ask = Some(Reason::TakenUp);
         }
         instance.retry.until = None;
         instance.settle(&mut self.shared, now);
+        self.set_periods(id, new, now);
         if rule { Change::Rule } else { Change::Actions }
+    }
+
+    /// Sets the timers of what happens regularly, evenly spread over the instances: the first audit lies
+    /// somewhere in the first period, the first sign of life somewhat after the first period.
+    fn set_periods(&mut self, id: InstanceId, settings: &InstanceSettings, now: Time) {
+        let spread = spread(id);
+        let audit = now + settings.audit_every.mul_f64(1.0 - spread);
+        let audit = settings.is_running.is_some().then_some(audit);
+        self.shared.set_timer(id, InstanceTimer::Audit, audit);
+        let report = now + settings.report_every + REPORT_SPREAD_MAX.mul_f64(spread);
+        self.shared
+            .set_timer(id, InstanceTimer::Report, Some(report));
     }
 
     fn remove(&mut self, name: &InstanceName, now: Time) {

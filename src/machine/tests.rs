@@ -212,3 +212,48 @@ fn a_shutdown_waits_for_the_stop_of_a_removed_instance() {
     assert!(stopped.contains(&Output::Gone(InstanceId(0))));
     assert!(stopped.contains(&Output::Finished));
 }
+
+#[test]
+fn a_held_gain_that_is_lost_is_counted() {
+    let (mut machine, _) = machine(
+        &settings(1, [instance(0, false)]),
+        &RestoredMap::new(),
+        &[0],
+    );
+    give(&mut machine, gone(0), at(10));
+    let before = superseded(&machine, at(10));
+    let held = give(&mut machine, present(0), at(20));
+    assert!(
+        held.iter()
+            .any(|one| matches!(one, Output::Event(Event::Held { .. })))
+    );
+    give(&mut machine, gone(0), at(30));
+    assert_eq!(superseded(&machine, at(30)), before + 1);
+}
+
+#[test]
+fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
+    let adopted = Adopted {
+        job: JobId { life: 3, number: 9 },
+        action: Action::Start,
+        pid: 4_711,
+        deadline: at(5),
+    };
+    let restored = Restored {
+        adopted: Some(adopted),
+        ..Restored::default()
+    };
+    let restored = RestoredMap::from([(name(0), restored)]);
+    let mut machine = Machine::new(&settings(1, [instance(0, false)]), &restored, 4, at(1_000));
+    outputs(&mut machine);
+    assert_eq!(machine.next_deadline(), Some(at(1_000)));
+    let view = machine.view(InstanceId(0), at(1_000)).unwrap();
+    assert_eq!(view.knowledge, Knowledge::Maybe);
+    let signalled = wait(&mut machine, at(1_000));
+    assert!(
+        signalled
+            .iter()
+            .any(|one| matches!(one, Output::Signal { .. }))
+    );
+    assert_eq!(machine.next_deadline(), Some(at(11_000)));
+}

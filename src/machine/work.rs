@@ -107,7 +107,17 @@ impl Instance {
                 });
             }
             Step::Superseded { to } => self.overtaken(to, shared),
-            Step::Commit { from, to, seen } => self.commit(from, to, seen, shared, now),
+            Step::Commit {
+                from,
+                to,
+                seen,
+                superseded,
+            } => {
+                if let Some(to) = superseded {
+                    self.overtaken(to, shared);
+                }
+                self.commit(from, to, seen, shared, now);
+            }
         }
         self.settle(shared, now);
     }
