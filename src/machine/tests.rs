@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge, Role};
+use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge};
 use super::kernel::{Address, AddressKey, KernelDump, KernelEvent};
 use super::message::{Adopted, Event, Input, Output, Restored, RestoredMap};
 use super::reason::Next;
