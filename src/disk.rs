@@ -2,10 +2,9 @@
 //! the following of the scripts' output, and the run record's entries that no spawn writes. The reactor hands
 //! it tasks and never waits for it.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -38,12 +37,31 @@ pub enum Task {
     End,
 }
 
-/// The reactor's end of the disk thread. Sending never waits.
+/// The reactor's end of the disk thread. Sending never waits for the disk.
 #[derive(Debug)]
 pub struct Disk {
-    tasks: SyncSender<Task>,
-    bell: Arc<OwnedFd>,
-    dropped: Arc<AtomicU64>,
+    queue: Arc<Queue>,
+}
+
+/// What both ends share. The lock is held for one push or one exchange, never while anything is written.
+#[derive(Debug)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    bell: OwnedFd,
+}
+
+/// It grows when it is used: most daemons never have two tasks waiting.
+#[derive(Debug, Default)]
+struct Waiting {
+    tasks: VecDeque<Task>,
+    dropped: u64,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // A push or an exchange leaves nothing half done.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the disk thread works with.
@@ -62,46 +80,39 @@ impl Disk {
         parts: DiskParts,
         answers: mpsc::Sender<Input>,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
-        let (tasks, receiver) = sync_channel(TASKS_MAX);
-        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let queue = Arc::new(Queue {
+            waiting: Mutex::default(),
+            bell,
+        });
         let thread = DiskThread {
             parts,
-            tasks: receiver,
-            bell: bell.clone(),
+            queue: queue.clone(),
             answers,
         };
         let handle = std::thread::Builder::new()
             .name("disk".into())
             .spawn(move || thread.run())?;
-        Ok((
-            Self {
-                tasks,
-                bell,
-                dropped: Arc::default(),
-            },
-            handle,
-        ))
+        Ok((Self { queue }, handle))
     }
 
     /// Hands a task over, or counts that it could not be.
     pub fn send(&self, task: Task) {
-        if self.tasks.try_send(task).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let mut waiting = self.queue.lock();
+        if waiting.tasks.len() < TASKS_MAX {
+            waiting.tasks.push_back(task);
+        } else {
+            waiting.dropped += 1;
         }
+        drop(waiting);
         // Only a counter that is full can refuse, and then the thread is about to wake anyway.
-        let _ = write(self.bell.as_fd(), &1_u64.to_ne_bytes());
-    }
-
-    /// How many tasks were dropped because the queue was full.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        let _ = write(self.queue.bell.as_fd(), &1_u64.to_ne_bytes());
     }
 }
 
 struct DiskThread {
     parts: DiskParts,
-    tasks: Receiver<Task>,
-    bell: Arc<OwnedFd>,
+    queue: Arc<Queue>,
     answers: mpsc::Sender<Input>,
 }
 
@@ -123,7 +134,7 @@ impl DiskThread {
     /// Sleeps until a task or a script's output has come, or the follower wants to look again.
     fn wait(&self, again: Option<Instant>) -> Result<(), Errno> {
         let mut fds = [
-            PollFd::new(&self.bell, PollFlags::IN),
+            PollFd::new(&self.queue.bell, PollFlags::IN),
             PollFd::from_borrowed_fd(self.parts.follower.as_fd(), PollFlags::IN),
         ];
         let left = again.map(|at| Timespec::try_from(until(at)).unwrap_or(LONG));
@@ -132,7 +143,7 @@ impl DiskThread {
             Err(errno) => return Err(errno),
         }
         let mut count = [0; 8];
-        match read(self.bell.as_fd(), &mut count) {
+        match read(self.queue.bell.as_fd(), &mut count) {
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
             Err(errno) => Err(errno),
         }
@@ -140,21 +151,28 @@ impl DiskThread {
 
     /// Does all tasks that are there. Returns whether the thread is to end.
     fn work(&mut self) -> bool {
+        let mut waiting = self.queue.lock();
+        let tasks = std::mem::take(&mut waiting.tasks);
+        let dropped = std::mem::take(&mut waiting.dropped);
+        drop(waiting);
+        if dropped > 0 {
+            tracing::error!(
+                "{dropped} records were dropped; a restart of the daemon would know less"
+            );
+        }
+        let mut ended = false;
         let mut reservations = Vec::new();
-        let ended = loop {
-            match self.tasks.try_recv() {
-                Ok(Task::ReserveEpochs(id, name, through)) => {
-                    reservations.push((id, name, through));
-                }
-                Ok(Task::Knowledge(name, Some(knowledge))) => {
+        for task in tasks {
+            match task {
+                Task::ReserveEpochs(id, name, through) => reservations.push((id, name, through)),
+                Task::Knowledge(name, Some(knowledge)) => {
                     report(self.parts.run_log.knowledge(name, knowledge));
                 }
-                Ok(Task::Knowledge(name, None)) => report(self.parts.run_log.forget(name)),
-                Ok(Task::Ended(job)) => report(self.parts.run_log.ended(job)),
-                Ok(Task::End) | Err(TryRecvError::Disconnected) => break true,
-                Err(TryRecvError::Empty) => break false,
+                Task::Knowledge(name, None) => report(self.parts.run_log.forget(name)),
+                Task::Ended(job) => report(self.parts.run_log.ended(job)),
+                Task::End => ended = true,
             }
-        };
+        }
         self.reserve(reservations);
         ended
     }

@@ -123,6 +123,9 @@ impl Default for RunOptions {
 /// Whatever keeps it from starting; afterwards only the unexpected end of the reactor.
 pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), AppError> {
     let clock = Clock::begin();
+    if !loaded.warnings.is_empty() {
+        tracing::warn!("{}", loaded.warnings);
+    }
     let config = loaded.config;
     if let Some(workspace) = &config.application.workspace {
         std::env::set_current_dir(workspace).map_err(|source| AppError::Workspace {

@@ -1,6 +1,8 @@
 //! The service loop: signals, the control socket, systemd and the board. Runs on the main thread; decides
 //! nothing about roles, and nothing here can delay the reactor.
 
+mod reload;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
-use crate::config::{self, Config, Loaded};
+use crate::config::Config;
 use crate::control::server::{self, Counters, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
@@ -28,8 +30,6 @@ use super::AppError;
 const REACTOR_DEADLINE: Duration = Duration::from_secs(1);
 /// READY=1 is tried again after this where the socket was full.
 const READY_AGAIN: Duration = Duration::from_millis(100);
-/// How long a configuration may take to be read: it may be on a file server that does not answer.
-const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
 /// Asked of systemd beyond `stop-wait`, for the end of the threads and the log.
 const END_MARGIN: Duration = Duration::from_secs(10);
 
@@ -290,56 +290,6 @@ impl Service {
         }
     }
 
-    /// Reads the file again. A faulty one is reported and changes nothing.
-    async fn reload(&mut self) -> Result<String, String> {
-        self.notify(Notifier::reloading);
-        let result = self.read_again().await;
-        let result = match result {
-            Ok(loaded) => self.adopt(loaded).await,
-            Err(error) => Err(error),
-        };
-        match &result {
-            Ok(said) => tracing::info!("{said}"),
-            Err(error) => tracing::error!("the running configuration stays: {error}"),
-        }
-        self.ready_owed = true;
-        self.say_ready();
-        result
-    }
-
-    async fn read_again(&self) -> Result<Loaded, String> {
-        let (sender, receiver) = oneshot::channel();
-        let file = self.config.file.clone();
-        let load = move || drop(sender.send(config::load(&file)));
-        std::thread::Builder::new()
-            .name("reload".into())
-            .spawn(load)
-            .map_err(|error| format!("cannot start a thread to read the configuration: {error}"))?;
-        match timeout(RELOAD_DEADLINE, receiver).await {
-            Ok(Ok(Ok(loaded))) => Ok(loaded),
-            Ok(Ok(Err(error))) => Err(error.to_string()),
-            Ok(Err(_)) | Err(_) => Err("the configuration file could not be read in time".into()),
-        }
-    }
-
-    async fn adopt(&mut self, loaded: Loaded) -> Result<String, String> {
-        if !loaded.warnings.is_empty() {
-            tracing::warn!("{}", loaded.warnings);
-        }
-        let fixed = fixed_changes(&self.config, &loaded.config);
-        self.order(Input::Reload(loaded.config.settings.clone()))
-            .await?;
-        let count = loaded.config.settings.instances.len();
-        self.config = loaded.config;
-        let mut said = format!("reloaded {}: {count} instances", self.config.file.display());
-        if !fixed.is_empty() {
-            let keys = fixed.join(", ");
-            said.push_str("; a restart is needed for the change of ");
-            said.push_str(&keys);
-        }
-        Ok(said)
-    }
-
     fn log_state(&self) {
         for view in self.board.borrow().instances() {
             tracing::info!(
@@ -391,24 +341,6 @@ impl Service {
         });
         self.send_status();
     }
-}
-
-/// The keys that only a restart can change, and that have changed.
-fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (old, new) = (&old.application, &new.application);
-    let changes = [
-        ("daemon", old.daemon != new.daemon),
-        ("workspace", old.workspace != new.workspace),
-        ("pidfile", old.pidfile != new.pidfile),
-        ("runtime-dir", old.runtime_dir != new.runtime_dir),
-        ("state-dir", old.state_dir != new.state_dir),
-        ("control-group", old.control_group != new.control_group),
-        ("log-level", old.log_level != new.log_level),
-    ];
-    changes
-        .into_iter()
-        .filter_map(|(key, changed)| changed.then_some(key))
-        .collect()
 }
 
 async fn at(deadline: Option<Instant>) {
