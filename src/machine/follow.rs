@@ -292,3 +292,6 @@ fn backoff(failures: u32, longest: Duration) -> Duration {
         .saturating_mul(1 << failures.min(16))
         .min(longest.max(RETRY_FIRST))
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,3 +92,6 @@ impl Places {
         self.taken.len() < usize::try_from(self.limit.get()).unwrap_or(usize::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

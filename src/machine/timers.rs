@@ -100,3 +100,6 @@ impl TimerTable {
         Some(key)
     }
 }
+
+#[cfg(test)]
+mod tests;
