@@ -130,11 +130,13 @@ fn machine(settings: &Settings, restored: &RestoredMap, vips: &[u8]) -> (Machine
 }
 
 fn jobs(outputs: &[Output]) -> Vec<&Job> {
-    let job = |output| match output {
-        &Output::Start(ref job) => Some(&**job),
-        _ => None,
-    };
-    outputs.iter().filter_map(job).collect()
+    let mut jobs = Vec::new();
+    for output in outputs {
+        if let Output::Start(job) = output {
+            jobs.push(&**job);
+        }
+    }
+    jobs
 }
 
 fn actions(outputs: &[Output]) -> Vec<Action> {

@@ -55,6 +55,16 @@ pub(crate) enum Happening {
     StopWaitOver { life: u32 },
 }
 
+impl Happening {
+    /// Whether it is part of what makes a world restless.
+    pub(crate) fn is_trouble(&self) -> bool {
+        matches!(
+            self,
+            Self::Flip(_) | Self::Churn | Self::Crash | Self::SubscriptionBreaks | Self::Operator
+        )
+    }
+}
+
 /// Happenings by time, and by order among those of the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {

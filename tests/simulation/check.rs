@@ -163,7 +163,7 @@ impl World {
         if job.action != Action::Start {
             return Ok(());
         }
-        let level = daemon.told.levels.get(name).map(|one| one.level);
+        let level = daemon.told.levels.get(name).map(|one| one.says);
         if job.role != Role::Master || level != Some(Role::Master) {
             return Err(format!(
                 "{name} is started as {}, and the level is {level:?}",
@@ -181,7 +181,7 @@ impl World {
     }
 
     /// Starts that hold a place.
-    fn young_starts(&self) -> usize {
+    pub(crate) fn young_starts(&self) -> usize {
         let life = self.lives;
         let young = |one: &&crate::scripts::Process| {
             one.action == Action::Start
@@ -287,10 +287,10 @@ impl World {
             return Err("it leaves and is in the configuration".into());
         }
         let shown = level_of(&view.cause, one);
-        if shown != level.level {
-            return Err(format!("was told {:?} and shows {shown}", level.level));
+        if shown != level.says {
+            return Err(format!("was told {:?} and shows {shown}", level.says));
         }
-        self.check_role(one, *level, view)?;
+        self.check_role(*level, view)?;
         if lost && !daemon.ending {
             check_loss(view)?;
         }
@@ -298,9 +298,9 @@ impl World {
     }
 
     /// Fast down, slow up, no waiting when calm.
-    fn check_role(&self, one: &InstanceSettings, level: Level, view: &InstanceView) -> Verdict {
+    fn check_role(&self, level: Level, view: &InstanceView) -> Verdict {
         let for_ = self.now.since(level.since);
-        let right = match (level.level, view.role) {
+        let right = match (level.says, view.role) {
             (Role::Unknown, role) => role == Role::Unknown,
             (Role::Backup, Role::Backup) | (Role::Master, Role::Master) => true,
             (Role::Backup, Role::Master) => {
@@ -316,68 +316,6 @@ impl World {
                 "believes {} after {for_:?} of {level:?}",
                 view.role
             ))
-        }
-    }
-
-    /// What is said to come next is true.
-    fn check_next(&self, daemon: &Daemon, view: &InstanceView) -> Verdict {
-        let text = view.next.to_string();
-        if text.is_empty() {
-            return Err("has no next".into());
-        }
-        let job_runs = matches!(
-            view.next,
-            Next::JobRuns { .. } | Next::JobOverdue { .. } | Next::JobEnding { .. }
-        );
-        if job_runs != view.job.is_some() {
-            return Err(format!("says '{text}' with the job {:?}", view.job));
-        }
-        let promised = match &view.next {
-            Next::GainHeld { until } | Next::LossHeld { until } => Some(*until),
-            Next::JobRuns { deadline } => Some(*deadline),
-            Next::JobOverdue { cancel_at } => Some(*cancel_at),
-            Next::JobEnding { kill_at } => *kill_at,
-            Next::HeldByUnknown { stop_at } => *stop_at,
-            Next::RetryAt { at, .. } => Some(*at),
-            Next::Content { .. } | Next::WaitsForPlace { .. } | Next::Ending => None,
-        };
-        if let Some(at) = promised {
-            let kept = daemon
-                .machine
-                .next_deadline()
-                .is_some_and(|next| next <= at);
-            // What falls on this very moment is still to come.
-            if at < self.now || !kept {
-                return Err(format!(
-                    "promises '{text}' at {at:?}, and it is {:?}",
-                    self.now
-                ));
-            }
-        }
-        let limit = usize::try_from(self.settings.starts_at_once.get()).unwrap_or(usize::MAX);
-        let true_ = match &view.next {
-            Next::Content { role, knowledge } => {
-                *role == view.role
-                    && *knowledge == view.knowledge
-                    && match role {
-                        Role::Master => *knowledge == Knowledge::Running,
-                        Role::Backup | Role::Unknown => *knowledge == Knowledge::Stopped,
-                    }
-            }
-            Next::HeldByUnknown { .. } => view.role == Role::Unknown,
-            Next::GainHeld { .. } => view.role != Role::Master,
-            Next::LossHeld { .. } => view.role == Role::Master,
-            Next::WaitsForPlace { .. } => view.role == Role::Master && self.young_starts() >= limit,
-            Next::Ending => daemon.ending || view.leaving,
-            Next::JobRuns { .. }
-            | Next::JobOverdue { .. }
-            | Next::JobEnding { .. }
-            | Next::RetryAt { .. } => true,
-        };
-        if true_ {
-            Ok(())
-        } else {
-            Err(format!("says '{text}', which is not true"))
         }
     }
 }

@@ -1,18 +1,12 @@
-//! What happens in a world outside the machine: trouble in the kernel, answers, scripts' ends, the operator.
+//! What happens in a world outside the machine: trouble in the kernel, answers, scripts' ends.
 
-use std::time::Duration;
-
-use keepstart::machine::Machine;
-use keepstart::machine::job::{Action, Exit, JobId};
+use keepstart::machine::job::{Action, Exit, InstanceId, JobId};
 use keepstart::machine::message::Input;
+use keepstart::machine::settings::InstanceName;
 
 use crate::agenda::Happening;
-use crate::check::LifeCheck;
-use crate::kernel::Manners;
-use crate::scripts::Mood;
 use crate::setup::{self, LINKS, SLOTS};
-use crate::told::Told;
-use crate::world::{Daemon, Verdict, World};
+use crate::world::{Verdict, World};
 
 impl World {
     /// Plans the first of everything that goes on by itself.
@@ -27,7 +21,7 @@ impl World {
         self.later(&[1_000], Happening::Operator);
     }
 
-    fn later(&mut self, around_ms: &[u64], happening: Happening) {
+    pub(crate) fn later(&mut self, around_ms: &[u64], happening: Happening) {
         let at = self.now + self.choices.around_ms(around_ms);
         self.agenda.put(at, happening);
     }
@@ -39,35 +33,34 @@ impl World {
     }
 
     pub(crate) fn happen(&mut self, happening: Happening) -> Verdict {
+        if self.frozen && happening.is_trouble() || !self.concerns(&happening) {
+            return Ok(());
+        }
         match happening {
-            Happening::Flip(_)
-            | Happening::Churn
-            | Happening::Crash
-            | Happening::SubscriptionBreaks
-            | Happening::Operator
-                if self.frozen =>
-            {
-                Ok(())
-            }
             Happening::Flip(slot) => self.flip(slot),
             Happening::Churn => self.churn(),
             Happening::Usable(key) => {
                 self.kernel.make_usable(&mut self.choices, key);
-                self.announce()
+                self.announce();
             }
             Happening::LinkBack(name) => {
                 self.kernel.restore_link(&mut self.choices, name);
-                self.announce()
+                self.announce();
             }
-            Happening::Deliver { life } if self.lives(life) => self.deliver(),
-            Happening::SubscribeAnswer { life } if self.lives(life) => self.answer_subscribe(),
-            Happening::SubscriptionBreaks => self.break_subscription(),
-            Happening::Snapshot { life } if self.lives(life) => {
+            Happening::Snapshot { .. } => {
                 let daemon = self.daemon.as_ref();
                 self.kernel.snapshot = daemon.map(|one| self.kernel.dump(&one.watched));
-                Ok(())
             }
-            Happening::DumpAnswer { life } if self.lives(life) => self.answer_dump(),
+            Happening::Effect(job) => {
+                self.note("   effect of", &job);
+                self.scripts.effect(job);
+            }
+            Happening::Crash => self.crash(),
+            Happening::StopWaitOver { .. } => self.end_life(),
+            Happening::Deliver { .. } => return self.deliver(),
+            Happening::SubscribeAnswer { .. } => return self.answer_subscribe(),
+            Happening::SubscriptionBreaks => return self.break_subscription(),
+            Happening::DumpAnswer { .. } => return self.answer_dump(),
             Happening::EpochsNoted {
                 life,
                 instance,
@@ -75,40 +68,49 @@ impl World {
                 through,
             } => {
                 self.disk.reserve(&name, through);
-                if !self.lives(life) {
-                    return Ok(());
+                if self.lives(life) {
+                    return self.reserved(instance, &name, through);
                 }
-                if let Some(daemon) = &mut self.daemon {
-                    daemon.check.reserved(&name, through);
-                }
-                self.feed(Some(Input::EpochsReserved { instance, through }))
             }
-            Happening::Spawned(job) => self.spawned(job),
-            Happening::Effect(job) => {
-                self.note("   effect of", &job);
-                self.scripts.effect(job);
-                Ok(())
-            }
-            Happening::Ends { job, version, exit } => self.ends(job, version, exit),
-            Happening::Crash => {
-                self.crash();
-                Ok(())
-            }
-            Happening::Operator => self.operate(),
-            Happening::DaemonBegins => self.begin_life(),
-            Happening::StopWaitOver { life } if self.lives(life) => {
-                self.end_life();
-                Ok(())
-            }
-            Happening::Deliver { .. }
-            | Happening::SubscribeAnswer { .. }
-            | Happening::Snapshot { .. }
-            | Happening::DumpAnswer { .. }
-            | Happening::StopWaitOver { .. } => Ok(()),
+            Happening::Spawned(job) => return self.spawned(job),
+            Happening::Ends { job, version, exit } => return self.ends(job, version, exit),
+            Happening::Operator => return self.operate(),
+            Happening::DaemonBegins => return self.begin_life(),
+        }
+        Ok(())
+    }
+
+    /// Whether it concerns the daemon that lives, or none at all.
+    fn concerns(&self, happening: &Happening) -> bool {
+        match happening {
+            Happening::Deliver { life }
+            | Happening::SubscribeAnswer { life }
+            | Happening::Snapshot { life }
+            | Happening::DumpAnswer { life }
+            | Happening::StopWaitOver { life } => self.lives(*life),
+            Happening::Flip(_)
+            | Happening::Churn
+            | Happening::Usable(_)
+            | Happening::LinkBack(_)
+            | Happening::SubscriptionBreaks
+            | Happening::EpochsNoted { .. }
+            | Happening::Spawned(_)
+            | Happening::Effect(_)
+            | Happening::Ends { .. }
+            | Happening::Crash
+            | Happening::Operator
+            | Happening::DaemonBegins => true,
         }
     }
 
-    fn flip(&mut self, slot: usize) -> Verdict {
+    fn reserved(&mut self, instance: InstanceId, name: &InstanceName, through: u64) -> Verdict {
+        if let Some(daemon) = &mut self.daemon {
+            daemon.check.reserved(name, through);
+        }
+        self.feed(Some(Input::EpochsReserved { instance, through }))
+    }
+
+    fn flip(&mut self, slot: usize) {
         self.flips += 1;
         self.note("   flip of", &setup::vip(slot));
         if let Some(key) = self.kernel.flip(&mut self.choices, slot) {
@@ -120,10 +122,10 @@ impl World {
         }
         let pace = self.paces[slot];
         self.later(&[pace], Happening::Flip(slot));
-        self.announce()
+        self.announce();
     }
 
-    fn churn(&mut self) -> Verdict {
+    fn churn(&mut self) {
         let name = self.choices.pick(&LINKS);
         let slot = self.choices.index(SLOTS);
         match self.choices.below(4) {
@@ -133,11 +135,11 @@ impl World {
         }
         self.later(&[1, 20, 500, 10_000], Happening::LinkBack(name));
         self.later(&[50, 1_000, 10_000], Happening::Churn);
-        self.announce()
+        self.announce();
     }
 
     /// The daemon will come round to reading.
-    fn announce(&mut self) -> Verdict {
+    fn announce(&mut self) {
         if let Some(daemon) = &self.daemon
             && self.kernel.readable()
         {
@@ -145,7 +147,6 @@ impl World {
             let at = self.now + self.choices.within(self.kernel.manners.lag);
             self.agenda.put(at, Happening::Deliver { life });
         }
-        Ok(())
     }
 
     fn deliver(&mut self) -> Verdict {
@@ -160,7 +161,8 @@ impl World {
             Some(events) => Input::Kernel(events),
         };
         self.feed(Some(input))?;
-        self.announce()
+        self.announce();
+        Ok(())
     }
 
     fn answer_subscribe(&mut self) -> Verdict {
@@ -242,134 +244,5 @@ impl World {
             let name = one.name.clone();
             self.note("   crash of", &name);
         }
-    }
-
-    fn operate(&mut self) -> Verdict {
-        self.later(&[20, 500, 5_000, 60_000], Happening::Operator);
-        if self.choices.chance(300) {
-            let moods = [
-                Mood::Good,
-                Mood::Mixed,
-                Mood::Mixed,
-                Mood::Bad,
-                Mood::Deaf,
-                Mood::Lame,
-            ];
-            self.scripts.mood = self.choices.pick(&moods);
-        }
-        match self.choices.below(20) {
-            0..=7 => {
-                let new = setup::edited(&mut self.choices, &self.settings);
-                self.reload(new)
-            }
-            8..=11 => {
-                let index = self.choices.index(self.settings.instances.len() + 1);
-                let name = self
-                    .settings
-                    .instances
-                    .get(index)
-                    .map(|one| one.name.clone());
-                self.feed(Some(Input::Audit(name)))
-            }
-            12 | 13 => {
-                if let Some(daemon) = &mut self.daemon {
-                    daemon.ending = true;
-                    let life = daemon.life;
-                    self.later(&[200, 60_000], Happening::StopWaitOver { life });
-                }
-                self.feed(Some(Input::Shutdown))
-            }
-            14..=16 => {
-                self.note("   kill -9", &());
-                self.end_life();
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn reload(&mut self, new: keepstart::machine::settings::Settings) -> Verdict {
-        for one in &self.settings.instances {
-            let fresh = new.instances.iter().find(|two| two.name == one.name);
-            if fresh.is_some_and(|two| two.is_running.is_none()) && one.is_running.is_some() {
-                self.excused.insert(one.name.clone());
-            }
-        }
-        if self.daemon.is_some() {
-            self.feed(Some(Input::Reload(new)))
-        } else {
-            self.settings = new;
-            Ok(())
-        }
-    }
-
-    /// The daemon is gone, at once and without a word; another will come.
-    pub(crate) fn end_life(&mut self) {
-        if self.daemon.take().is_none() {
-            return;
-        }
-        self.kernel.close_socket();
-        self.kernel.snapshot = None;
-        self.scripts.orphan();
-        self.later(&[1, 50, 3_000], Happening::DaemonBegins);
-    }
-
-    fn begin_life(&mut self) -> Verdict {
-        self.lives += 1;
-        let life = self.lives;
-        let stays = |name: &_| self.settings.instances.iter().any(|one| one.name == *name);
-        self.scripts.processes.retain(|_, one| stays(&one.instance));
-        self.scripts.services.retain(|name, _| stays(name));
-        for process in self.scripts.processes.values_mut() {
-            process.adopted = true;
-            process.deadline = process.deadline.max(self.now);
-            process.term_at = None;
-            process.killed = false;
-        }
-        let restored = self.disk.restored(&self.scripts, &mut self.choices);
-        self.note("   a new life with", &restored);
-        let machine = Machine::new(&self.settings, &restored, life, self.now);
-        self.daemon = Some(Daemon {
-            machine,
-            life,
-            told: Told::new(&self.settings),
-            check: LifeCheck::new(&restored),
-            ending: false,
-            finished: false,
-            watched: std::collections::BTreeSet::new(),
-            subscribing: false,
-            names: std::collections::BTreeMap::new(),
-        });
-        if let Some(daemon) = &mut self.daemon {
-            daemon.told.look(&self.settings, self.now);
-        }
-        self.drain()
-    }
-
-    /// Freezes the world: nothing changes any more, and nothing fails.
-    pub(crate) fn freeze(&mut self) {
-        self.frozen = true;
-        self.kernel.calm_down();
-    }
-
-    /// Lets it go on.
-    pub(crate) fn thaw(&mut self) {
-        self.frozen = false;
-        self.kernel.manners = Manners::any(&mut self.choices);
-        self.begin_troubles();
-    }
-
-    /// A while in which nothing is new but nothing succeeds either.
-    pub(crate) fn despair(&mut self) -> Verdict {
-        let moods = [Mood::Good, Mood::Bad, Mood::Deaf, Mood::Lame];
-        self.scripts.mood = self.choices.pick(&moods);
-        self.live_until(self.now + Duration::from_secs(300))?;
-        self.scripts.mood = Mood::Good;
-        Ok(())
-    }
-
-    /// Time enough for every timeout and retry, and for the audits to find what was missed.
-    pub(crate) fn calm_down(&mut self) -> Verdict {
-        self.live_until(self.now + Duration::from_secs(900))
     }
 }

@@ -207,7 +207,7 @@ impl FakeKernel {
             }
         }
         self.links.remove(&index);
-        self.tell(choices, KernelEvent::LinkGone(index));
+        self.tell(choices, &KernelEvent::LinkGone(index));
     }
 
     pub(crate) fn make_link(&mut self, choices: &mut Choices, name: &str) {
@@ -306,20 +306,20 @@ impl FakeKernel {
 
     fn note_link(&mut self, choices: &mut Choices, link: Link) {
         self.links.insert(link.index, link.clone());
-        self.tell(choices, KernelEvent::LinkPresent(link));
+        self.tell(choices, &KernelEvent::LinkPresent(link));
     }
 
     fn note_address(&mut self, choices: &mut Choices, address: Address) {
         self.addresses.insert(address.key, address);
-        self.tell(choices, KernelEvent::AddressPresent(address));
+        self.tell(choices, &KernelEvent::AddressPresent(address));
     }
 
     fn forget_address(&mut self, choices: &mut Choices, key: AddressKey) {
         self.addresses.remove(&key);
-        self.tell(choices, KernelEvent::AddressGone(key));
+        self.tell(choices, &KernelEvent::AddressGone(key));
     }
 
-    fn tell(&mut self, choices: &mut Choices, event: KernelEvent) {
+    fn tell(&mut self, choices: &mut Choices, event: &KernelEvent) {
         let Some(queue) = &mut self.socket else {
             return;
         };

@@ -10,6 +10,8 @@ mod choice;
 mod disk;
 mod happen;
 mod kernel;
+mod operator;
+mod promise;
 mod quiet;
 mod scripts;
 mod setup;

@@ -129,10 +129,9 @@ impl Scripts {
 
     fn course(&self, action: Action, asks: bool, choices: &mut Choices) -> Course {
         let wrong = match self.mood {
-            Mood::Good => false,
             Mood::Mixed => choices.chance(150),
             Mood::Bad => choices.chance(800),
-            Mood::Deaf | Mood::Lame => false,
+            Mood::Good | Mood::Deaf | Mood::Lame => false,
         };
         let micros = choices.pick(&[100, 300, 300, 2_000]);
         let mut course = Course {

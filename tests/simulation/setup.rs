@@ -66,7 +66,7 @@ pub(crate) fn edited(choices: &mut Choices, old: &Settings) -> Settings {
                 new.instances.remove(at);
             }
             (Some(at), Some(fresh)) => {
-                new.instances[at] = amended(choices, &new.instances[at], fresh)
+                new.instances[at] = amended(choices, &new.instances[at], fresh);
             }
             (None, Some(fresh)) => new.instances.push(fresh),
             (_, None) => {}

@@ -40,7 +40,7 @@ struct PendingDump {
 /// What the sources say of an instance.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Level {
-    pub(crate) level: Role,
+    pub(crate) says: Role,
     pub(crate) since: Time,
     known: Option<Role>,
     flipped: Option<Time>,
@@ -126,7 +126,7 @@ impl Told {
             let level = self.level_now(&one.name, &one.role);
             let window = one.debounce.window;
             let entry = self.levels.entry(one.name.clone()).or_insert(Level {
-                level: Role::Unknown,
+                says: Role::Unknown,
                 since: now,
                 known: None,
                 flipped: None,
@@ -134,7 +134,7 @@ impl Told {
                 window,
                 hold_on_loss: Duration::ZERO,
             });
-            if entry.level != level {
+            if entry.says != level {
                 entry.becomes(level, window, now);
             }
             entry.window = entry.window.max(window);
@@ -238,7 +238,7 @@ impl Level {
             }
             self.known = Some(level);
         }
-        self.level = level;
+        self.says = level;
         self.since = now;
         self.window = Duration::ZERO;
         self.hold_on_loss = Duration::ZERO;

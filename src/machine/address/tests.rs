@@ -76,9 +76,9 @@ fn dump(links: &[Link], addresses: &[Address]) -> KernelDump {
     }
 }
 
-fn apply(table: &mut AddressTable, event: KernelEvent) -> Touched {
+fn apply(table: &mut AddressTable, event: &KernelEvent) -> Touched {
     let mut touched = Touched::default();
-    table.apply(&event, &mut touched);
+    table.apply(event, &mut touched);
     touched
 }
 
@@ -102,7 +102,7 @@ fn an_address_comes_and_goes() {
         cause(&table, &rule(None)),
         Cause::VipAbsent { address: ip(VIP) }
     );
-    let touched = apply(&mut table, KernelEvent::AddressPresent(vip));
+    let touched = apply(&mut table, &KernelEvent::AddressPresent(vip));
     assert!(touched.addresses.contains(&ip(VIP)));
     let eth0 = ShortName::new("eth0").unwrap();
     assert_eq!(
@@ -113,7 +113,7 @@ fn an_address_comes_and_goes() {
         }
     );
     assert_eq!(table.addresses(), 1);
-    apply(&mut table, KernelEvent::AddressGone(vip.key));
+    apply(&mut table, &KernelEvent::AddressGone(vip.key));
     assert_eq!(level(&table, &rule(None)), Role::Backup);
     assert_eq!(table.addresses(), 0);
 }
@@ -123,16 +123,16 @@ fn what_is_told_again_touches_nobody() {
     let mut table = table(&[link(1, "eth0")], &[address(1, VIP)]);
     let same = Touched::default();
     assert_eq!(
-        apply(&mut table, KernelEvent::AddressPresent(address(1, VIP))),
+        apply(&mut table, &KernelEvent::AddressPresent(address(1, VIP))),
         same
     );
     assert_eq!(
-        apply(&mut table, KernelEvent::LinkPresent(link(1, "eth0"))),
+        apply(&mut table, &KernelEvent::LinkPresent(link(1, "eth0"))),
         same
     );
-    assert_eq!(apply(&mut table, KernelEvent::LinkGone(9)), same);
+    assert_eq!(apply(&mut table, &KernelEvent::LinkGone(9)), same);
     assert_eq!(
-        apply(&mut table, KernelEvent::AddressGone(address(2, VIP).key)),
+        apply(&mut table, &KernelEvent::AddressGone(address(2, VIP).key)),
         same
     );
     assert_eq!(level(&table, &rule(None)), Role::Master);
@@ -144,11 +144,11 @@ fn an_address_on_two_links_is_there_until_both_are_gone() {
         &[link(1, "eth0"), link(2, "eth1")],
         &[address(1, VIP), address(2, VIP)],
     );
-    apply(&mut table, KernelEvent::AddressGone(address(1, VIP).key));
+    apply(&mut table, &KernelEvent::AddressGone(address(1, VIP).key));
     assert_eq!(level(&table, &rule(None)), Role::Master);
     assert_eq!(level(&table, &rule(Some("eth1"))), Role::Master);
     assert_eq!(level(&table, &rule(Some("eth0"))), Role::Backup);
-    apply(&mut table, KernelEvent::AddressGone(address(2, VIP).key));
+    apply(&mut table, &KernelEvent::AddressGone(address(2, VIP).key));
     assert_eq!(level(&table, &rule(None)), Role::Backup);
 }
 
@@ -161,7 +161,7 @@ fn an_address_with_two_prefixes_or_peers_is_there_until_all_are_gone() {
     let all = [address(1, VIP), wide, pointed];
     let mut table = table(&[link(1, "eth0")], &all);
     for (gone, left) in all.iter().zip([Role::Master, Role::Master, Role::Backup]) {
-        apply(&mut table, KernelEvent::AddressGone(gone.key));
+        apply(&mut table, &KernelEvent::AddressGone(gone.key));
         assert_eq!(level(&table, &rule(None)), left);
     }
 }
@@ -169,13 +169,13 @@ fn an_address_with_two_prefixes_or_peers_is_there_until_all_are_gone() {
 #[test]
 fn a_link_takes_its_addresses_with_it() {
     let mut table = table(&[link(1, "eth0")], &[address(1, VIP), address(1, OTHER)]);
-    let touched = apply(&mut table, KernelEvent::LinkGone(1));
+    let touched = apply(&mut table, &KernelEvent::LinkGone(1));
     assert_eq!(touched.addresses, [ip(VIP), ip(OTHER)].into());
     assert_eq!(names(&touched), ["eth0", "eth0-alt"]);
     assert_eq!(table.addresses(), 0);
     // The VMAC comes back with another index.
-    apply(&mut table, KernelEvent::LinkPresent(link(7, "eth0")));
-    apply(&mut table, KernelEvent::AddressPresent(address(7, VIP)));
+    apply(&mut table, &KernelEvent::LinkPresent(link(7, "eth0")));
+    apply(&mut table, &KernelEvent::AddressPresent(address(7, VIP)));
     assert_eq!(level(&table, &rule(Some("eth0"))), Role::Master);
 }
 
@@ -196,7 +196,7 @@ fn a_rename_moves_the_role_and_touches_both_names() {
     let mut table = table(&[link(1, "eth0")], &[address(1, VIP)]);
     let mut renamed = link(1, "eth0");
     renamed.name = "vrrp0".into();
-    let touched = apply(&mut table, KernelEvent::LinkPresent(renamed));
+    let touched = apply(&mut table, &KernelEvent::LinkPresent(renamed));
     assert_eq!(names(&touched), ["eth0", "eth0-alt", "vrrp0"]);
     assert_eq!(level(&table, &rule(Some("eth0"))), Role::Backup);
     assert_eq!(
@@ -220,8 +220,8 @@ fn a_rename_that_only_a_dump_shows_touches_both_names_once() {
 #[test]
 fn two_links_may_bear_a_name_for_a_moment() {
     let mut table = table(&[link(1, "eth0")], &[]);
-    apply(&mut table, KernelEvent::LinkPresent(link(2, "eth0")));
-    apply(&mut table, KernelEvent::LinkGone(1));
+    apply(&mut table, &KernelEvent::LinkPresent(link(2, "eth0")));
+    apply(&mut table, &KernelEvent::LinkGone(1));
     assert_eq!(
         cause(&table, &rule(Some("eth0"))),
         Cause::VipAbsent { address: ip(VIP) }
@@ -236,12 +236,12 @@ fn a_label_names_the_address_and_its_link() {
     assert_eq!(level(&table, &wanted), Role::Master);
     assert_eq!(level(&table, &rule(Some("eth0"))), Role::Master);
     assert_eq!(level(&table, &rule(Some("eth0:web"))), Role::Backup);
-    apply(&mut table, KernelEvent::AddressPresent(address(1, VIP)));
+    apply(&mut table, &KernelEvent::AddressPresent(address(1, VIP)));
     assert_eq!(
         cause(&table, &wanted),
         Cause::VipAbsent { address: ip(VIP) }
     );
-    apply(&mut table, KernelEvent::LinkGone(1));
+    apply(&mut table, &KernelEvent::LinkGone(1));
     assert_eq!(
         cause(&table, &wanted),
         Cause::NicAbsent {
@@ -265,14 +265,14 @@ fn a_nic_that_was_never_seen_is_unknown_or_backup() {
     );
     wanted.nic_never_seen = NicNeverSeen::Unknown;
     assert!(!seen);
-    apply(&mut table, KernelEvent::LinkPresent(link(3, "vrrp0")));
+    apply(&mut table, &KernelEvent::LinkPresent(link(3, "vrrp0")));
     assert_eq!(table.level(&wanted, &mut seen).0, Role::Backup);
     assert!(seen);
-    apply(&mut table, KernelEvent::LinkGone(3));
+    apply(&mut table, &KernelEvent::LinkGone(3));
     let gone = (Role::Backup, Cause::NicAbsent { nic: nic() });
     assert_eq!(table.level(&wanted, &mut seen), gone);
-    apply(&mut table, KernelEvent::LinkPresent(link(4, "vrrp0")));
-    apply(&mut table, KernelEvent::AddressPresent(address(4, VIP)));
+    apply(&mut table, &KernelEvent::LinkPresent(link(4, "vrrp0")));
+    apply(&mut table, &KernelEvent::AddressPresent(address(4, VIP)));
     assert_eq!(table.level(&wanted, &mut seen).0, Role::Master);
 }
 
@@ -280,11 +280,11 @@ fn a_nic_that_was_never_seen_is_unknown_or_backup() {
 fn any_needs_one_address_and_all_needs_each() {
     let mut table = table(&[link(1, "eth0")], &[]);
     assert_eq!(level(&table, &both(Quorum::Any)), Role::Backup);
-    apply(&mut table, KernelEvent::AddressPresent(address(1, OTHER)));
+    apply(&mut table, &KernelEvent::AddressPresent(address(1, OTHER)));
     assert_eq!(level(&table, &both(Quorum::Any)), Role::Master);
     let missing = Cause::VipAbsent { address: ip(VIP) };
     assert_eq!(cause(&table, &both(Quorum::All)), missing);
-    apply(&mut table, KernelEvent::AddressPresent(address(1, VIP)));
+    apply(&mut table, &KernelEvent::AddressPresent(address(1, VIP)));
     assert_eq!(level(&table, &both(Quorum::All)), Role::Master);
 }
 
@@ -299,7 +299,7 @@ fn a_tentative_address_is_not_there_yet() {
         cause(&table, &rule(None)),
         Cause::VipUnusable { address: ip(VIP) }
     );
-    let touched = apply(&mut table, KernelEvent::AddressPresent(address(1, VIP)));
+    let touched = apply(&mut table, &KernelEvent::AddressPresent(address(1, VIP)));
     assert!(touched.addresses.contains(&ip(VIP)));
     assert_eq!(level(&table, &rule(None)), Role::Master);
 }

@@ -157,9 +157,9 @@ fn table() -> Vec<(State, In, If, Step, State)> {
 
 /// A machine in this state, whose hold is due at `NOW_MS` or a millisecond later.
 fn machine(state: State, calm: bool, input: In) -> RoleMachine {
-    let (role, level, held) = state;
+    let (role, level, change) = state;
     let until = at(NOW_MS + u64::from(input != In::Due));
-    let hold = match held {
+    let hold = match change {
         None => Hold::None,
         Some(M) => Hold::Gain(until),
         Some(B | U) => Hold::Loss(until),
@@ -171,7 +171,7 @@ fn machine(state: State, calm: bool, input: In) -> RoleMachine {
         known: (level != U).then_some(level),
         flipped_at: Some(at(NOW_MS - WINDOW_MS + u64::from(!calm))),
         hold,
-        decide_by: (held == Some(M)).then(|| at(NOW_MS + HOLD_MAX_MS)),
+        decide_by: (change == Some(M)).then(|| at(NOW_MS + HOLD_MAX_MS)),
     }
 }
 

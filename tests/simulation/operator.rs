@@ -1,0 +1,147 @@
+//! What the operator does: reloads, audits, shutdowns, kill -9; and how the daemon's lives begin and end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use keepstart::machine::Machine;
+use keepstart::machine::message::Input;
+use keepstart::machine::settings::Settings;
+
+use crate::agenda::Happening;
+use crate::check::LifeCheck;
+use crate::kernel::Manners;
+use crate::scripts::Mood;
+use crate::setup;
+use crate::told::Told;
+use crate::world::{Daemon, Verdict, World};
+
+impl World {
+    pub(crate) fn operate(&mut self) -> Verdict {
+        self.later(&[20, 500, 5_000, 60_000], Happening::Operator);
+        if self.choices.chance(300) {
+            let moods = [
+                Mood::Good,
+                Mood::Mixed,
+                Mood::Mixed,
+                Mood::Bad,
+                Mood::Deaf,
+                Mood::Lame,
+            ];
+            self.scripts.mood = self.choices.pick(&moods);
+        }
+        match self.choices.below(20) {
+            0..=7 => {
+                let new = setup::edited(&mut self.choices, &self.settings);
+                self.reload(new)
+            }
+            8..=11 => {
+                let index = self.choices.index(self.settings.instances.len() + 1);
+                let name = self
+                    .settings
+                    .instances
+                    .get(index)
+                    .map(|one| one.name.clone());
+                self.feed(Some(Input::Audit(name)))
+            }
+            12 | 13 => {
+                if let Some(daemon) = &mut self.daemon {
+                    daemon.ending = true;
+                    let life = daemon.life;
+                    self.later(&[200, 60_000], Happening::StopWaitOver { life });
+                }
+                self.feed(Some(Input::Shutdown))
+            }
+            14..=16 => {
+                self.note("   kill -9", &());
+                self.end_life();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn reload(&mut self, new: Settings) -> Verdict {
+        for one in &self.settings.instances {
+            let fresh = new.instances.iter().find(|two| two.name == one.name);
+            if fresh.is_some_and(|two| two.is_running.is_none()) && one.is_running.is_some() {
+                self.excused.insert(one.name.clone());
+            }
+        }
+        if self.daemon.is_some() {
+            self.feed(Some(Input::Reload(new)))
+        } else {
+            self.settings = new;
+            Ok(())
+        }
+    }
+
+    /// The daemon is gone, at once and without a word; another will come.
+    pub(crate) fn end_life(&mut self) {
+        if self.daemon.take().is_none() {
+            return;
+        }
+        self.kernel.close_socket();
+        self.kernel.snapshot = None;
+        self.scripts.orphan();
+        self.later(&[1, 50, 3_000], Happening::DaemonBegins);
+    }
+
+    pub(crate) fn begin_life(&mut self) -> Verdict {
+        self.lives += 1;
+        let life = self.lives;
+        let stays = |name: &_| self.settings.instances.iter().any(|one| one.name == *name);
+        self.scripts.processes.retain(|_, one| stays(&one.instance));
+        self.scripts.services.retain(|name, _| stays(name));
+        for process in self.scripts.processes.values_mut() {
+            process.adopted = true;
+            process.deadline = process.deadline.max(self.now);
+            process.term_at = None;
+            process.killed = false;
+        }
+        let restored = self.disk.restored(&self.scripts, &mut self.choices);
+        self.note("   a new life with", &restored);
+        let machine = Machine::new(&self.settings, &restored, life, self.now);
+        self.daemon = Some(Daemon {
+            machine,
+            life,
+            told: Told::new(&self.settings),
+            check: LifeCheck::new(&restored),
+            ending: false,
+            finished: false,
+            watched: BTreeSet::new(),
+            subscribing: false,
+            names: BTreeMap::new(),
+        });
+        if let Some(daemon) = &mut self.daemon {
+            daemon.told.look(&self.settings, self.now);
+        }
+        self.drain()
+    }
+
+    /// Freezes the world: nothing changes any more, and nothing fails.
+    pub(crate) fn freeze(&mut self) {
+        self.frozen = true;
+        self.kernel.calm_down();
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&mut self) {
+        self.frozen = false;
+        self.kernel.manners = Manners::any(&mut self.choices);
+        self.begin_troubles();
+    }
+
+    /// A while in which nothing is new but nothing succeeds either.
+    pub(crate) fn despair(&mut self) -> Verdict {
+        let moods = [Mood::Good, Mood::Bad, Mood::Deaf, Mood::Lame];
+        self.scripts.mood = self.choices.pick(&moods);
+        self.live_until(self.now + Duration::from_secs(300))?;
+        self.scripts.mood = Mood::Good;
+        Ok(())
+    }
+
+    /// Time enough for every timeout and retry, and for the audits to find what was missed.
+    pub(crate) fn calm_down(&mut self) -> Verdict {
+        self.live_until(self.now + Duration::from_secs(900))
+    }
+}
