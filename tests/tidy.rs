@@ -1,6 +1,8 @@
 //! The house rules that a compiler does not know: which way imports point, what the pure files never name,
 //! and how a file begins. It reads the sources as text.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on panics")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
