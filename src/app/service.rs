@@ -251,8 +251,11 @@ impl Service {
                 drop(answer.send(result));
             }
             Some(Request::Shutdown(answer)) => {
-                self.shut_down().await;
+                // An idle daemon ends so soon that the connection would be gone before its answer is written:
+                // its task gets a turn first.
                 let _ = answer.send(());
+                tokio::task::yield_now().await;
+                self.shut_down().await;
             }
             Some(Request::Audit(name, answer)) => drop(answer.send(self.audit(name).await)),
         }

@@ -1,0 +1,24 @@
+//! The daemon as a process: the real binary, in private network namespaces, driven as people, systemd and the
+//! kernel drive it. One file a subject; `world` is what they have in common.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on panics"
+)]
+
+#[path = "../support/netns.rs"]
+mod netns;
+#[path = "../support/wait.rs"]
+mod wait;
+mod world;
+
+mod commands;
+mod faults;
+mod hooks;
+mod leftovers;
+mod netlink;
+mod overrun;
+mod restart;
+mod signals;
+mod systemd;
