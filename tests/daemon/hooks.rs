@@ -283,7 +283,7 @@ fn what_died_or_ran_beside_the_daemon_is_repaired_by_the_audit() {
 fn a_script_that_prints_without_end_fills_nothing() {
     netns::run("hooks::a_script_that_prints_without_end_fills_nothing", || {
         let world = World::new();
-        world.script("print.sh", "yes 'a line of some length, as scripts print them' | head -c 300000000\necho the last word");
+        world.script("print.sh", "yes 'a line of some length, as scripts print them' | head -c 300000000\nsleep 1\necho the last word");
         world.service_named("other", "");
         world.config(&format!(
             "instances:\n  loud: {{vip: {VIP}, start: HERE/print.sh, stop: 'true'}}\n  \
@@ -345,7 +345,7 @@ fn two_hundred_flips_leave_nothing_behind() {
         world.until("the output is gone", || outputs(&world) == 0);
         wait_until(PATIENCE, || descriptors() <= before, || format!("{} descriptors after {before}", descriptors()));
         wait_until(PATIENCE, || threads() <= 6, || format!("{} threads", threads()));
-        assert_eq!(children_of(daemon.pid()), [], "neither jobs nor zombies");
+        assert_eq!(children_of(daemon.pid()), Vec::<u32>::new(), "neither jobs nor zombies");
         let instance = world.instance("default");
         assert_eq!(instance["transitions"].as_u64().unwrap() % 2, 1, "{instance:#}");
         let status = world.status();

@@ -158,8 +158,8 @@ impl World {
 
     pub(crate) fn daemon_with(&self, change: impl FnOnce(&mut Command)) -> Daemon {
         let daemon = self.daemon_unready(change);
-        self.until("ready", || self.read("log").lines().filter(|line| line.contains("ready: ")).count()
-            >= self.read("log").lines().filter(|line| line.contains(BEGUN)).count());
+        let is_ready = || self.log().rsplit(BEGUN).next().is_some_and(|life| life.contains("ready: "));
+        self.until("ready", is_ready);
         daemon
     }
 
