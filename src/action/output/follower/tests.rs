@@ -183,10 +183,10 @@ async fn a_gigabyte_fills_neither_disk_nor_memory() {
     assert!(said, "{counters:?}");
     let bytes = 2 * (counters.lines + counters.lines_left_out) + counters.bytes_left_out;
     assert!(bytes.abs_diff(1 << 30) < 1 << 10, "{bytes} of {counters:?}");
-    // The peak is what the script prints while the follower waits for a processor: about 10 MiB here, and
-    // other tests run at the same time.
+    // The peak is what the script prints while the follower waits for a processor: about 10 MiB on an idle
+    // machine, and far more where other tests and builds keep all processors busy. Unpunched it is 1 GiB.
     assert!(
-        owner.bytes_on_disk_max < 96 << 20,
+        owner.bytes_on_disk_max < 512 << 20,
         "{}",
         owner.bytes_on_disk_max
     );
