@@ -116,8 +116,11 @@ impl Machine {
             machine.add(instance.clone(), now);
         }
         for absent in machine.absent.values_mut() {
-            // Nobody waits for the job of an instance that is not there.
-            absent.interrupted |= absent.adopted.take().is_some();
+            // Nobody waits for the job of an instance that is not there, nor looks after its service.
+            let may_run = absent
+                .knowledge
+                .is_some_and(|known| known != Knowledge::Stopped);
+            absent.interrupted |= absent.adopted.take().is_some() || may_run;
         }
         machine
             .shared

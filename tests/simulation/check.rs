@@ -1,6 +1,7 @@
 //! The invariants, checked after every step by what can be seen from outside.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use keepstart::machine::Time;
@@ -31,6 +32,8 @@ pub(crate) struct LifeCheck {
     lost: Vec<InstanceName>,
     /// Instances whose last job is a start that was cut short or failed.
     pub(crate) half_started: BTreeSet<InstanceName>,
+    /// Instances whose last job is an is-running that nobody has answered.
+    pub(crate) unanswered: BTreeSet<InstanceName>,
 }
 
 impl LifeCheck {
@@ -163,6 +166,9 @@ impl World {
         if job.action != Action::Start {
             return Ok(());
         }
+        if daemon.check.unanswered.contains(name) && job.settings.is_running.is_some() {
+            return Err(format!("{name} is started after is-running gave no answer"));
+        }
         let level = daemon.told.levels.get(name).map(|one| one.says);
         if job.role != Role::Master || level != Some(Role::Master) {
             return Err(format!(
@@ -178,6 +184,38 @@ impl World {
             ));
         }
         Ok(())
+    }
+
+    /// After a script has ended: a start or stop that the role still wants is verified at once.
+    pub(crate) fn check_verified(&self, name: &InstanceName, action: Action) -> Verdict {
+        let (Some(daemon), Some(one)) = (&self.daemon, self.instance(name)) else {
+            return Ok(());
+        };
+        let mut views = daemon.machine.views(self.now);
+        let Some(view) = views.find(|view| view.name == *name) else {
+            return Ok(());
+        };
+        let serves = match action {
+            Action::Start => view.role == Role::Master,
+            Action::Stop => view.role == Role::Backup,
+            Action::IsRunning => false,
+        };
+        let held = matches!(view.next, Next::LossHeld { .. });
+        let verified = view.job.as_ref().map(|job| job.action) == Some(Action::IsRunning);
+        if one.is_running.is_none() || !serves || held || daemon.ending || verified {
+            return Ok(());
+        }
+        Err(format!("{action} of {name} is not verified: {view:#?}"))
+    }
+
+    /// The present definition of an instance.
+    pub(crate) fn instance(&self, name: &InstanceName) -> Option<&InstanceSettings> {
+        let of_name = |one: &&Arc<InstanceSettings>| one.name == *name;
+        self.settings
+            .instances
+            .iter()
+            .find(of_name)
+            .map(|one| &**one)
     }
 
     /// Starts that hold a place.
@@ -291,6 +329,12 @@ impl World {
             return Err(format!("was told {:?} and shows {shown}", level.says));
         }
         self.check_role(*level, view)?;
+        let knows = one.is_running.is_none() && !self.excused.contains(&view.name);
+        let rests = matches!(view.next, Next::Content { .. });
+        let runs = self.scripts.runs(&view.name);
+        if knows && rests && (view.knowledge == Knowledge::Running) != runs {
+            return Err(format!("runs is {runs}, of which nobody knows"));
+        }
         if lost && !daemon.ending {
             check_loss(view)?;
         }

@@ -224,12 +224,23 @@ impl World {
             return Ok(());
         }
         let exit = if process.adopted { Exit::Unseen } else { exit };
-        let done = exit == Exit::Code(0) && process.term_at.is_none();
-        if process.action == Action::Start && !done && !matches!(exit, Exit::NotStarted(_)) {
-            daemon.check.half_started.insert(process.instance.clone());
+        let (name, action) = (process.instance, process.action);
+        let told = process.term_at.is_some();
+        let done = exit == Exit::Code(0) && !told;
+        let check = &mut daemon.check;
+        check.unanswered.remove(&name);
+        if action == Action::Start && !done && !matches!(exit, Exit::NotStarted(_)) {
+            check.half_started.insert(name.clone());
         }
-        self.disk.ended(&process.instance);
-        self.feed(Some(Input::Ended { job, exit }))
+        if action == Action::IsRunning && (told || !matches!(exit, Exit::Code(0..=1))) {
+            check.unanswered.insert(name.clone());
+        }
+        self.disk.ended(&name);
+        self.feed(Some(Input::Ended { job, exit }))?;
+        if done && !process.adopted {
+            self.check_verified(&name, action)?;
+        }
+        Ok(())
     }
 
     /// A service ends by itself: only where is-running can tell.

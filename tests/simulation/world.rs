@@ -292,6 +292,7 @@ impl World {
                 if let Some(name) = daemon.names.remove(id) {
                     daemon.told.gone(&name);
                     daemon.check.half_started.remove(&name);
+                    daemon.check.unanswered.remove(&name);
                     // Whoever has the service now, keepstart has let go of it.
                     self.scripts.services.remove(&name);
                 }
