@@ -50,6 +50,8 @@ pub struct Whole {
     pub kernel: KernelView,
     /// All instances.
     pub instances: Vec<Arc<InstanceView>>,
+    /// Whether the shutdown is complete.
+    pub finished: bool,
 }
 
 /// What the reactor tells.
@@ -189,7 +191,12 @@ impl Board {
         self.notices.subscribe()
     }
 
+    /// Updates that were queued before the whole was fetched come after it, and must not undo it.
     fn put(&mut self, view: Arc<InstanceView>) {
+        let known = self.instances.get(&view.name);
+        if known.is_some_and(|known| known.id == view.id && known.at > view.at) {
+            return;
+        }
         self.names.insert(view.id, view.name.clone());
         self.instances.insert(view.name.clone(), view);
     }
@@ -208,3 +215,6 @@ pub enum Request {
 
 /// Requests wait here for the application. When it is full, the connection waits, within its own deadline.
 pub const REQUESTS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;

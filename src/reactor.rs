@@ -169,10 +169,12 @@ impl Reactor {
                 let at = self.clock.now();
                 let instances = self.machine.views(at).map(Arc::new).collect();
                 let kernel = self.machine.kernel_view();
+                let finished = self.machine.is_finished();
                 drop(answer.send(Whole {
                     at,
                     kernel,
                     instances,
+                    finished,
                 }));
             }
         }

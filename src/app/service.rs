@@ -15,7 +15,7 @@ use signal_hook_tokio::Signals;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
+use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update, Whole};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::control::server::{self, Counters, ServerContext};
@@ -124,7 +124,11 @@ impl Service {
             match wake {
                 Wake::Update(None) => break Err(AppError::ReactorEnded),
                 Wake::Update(Some(Update::Finished)) => break Ok(()),
-                Wake::Update(Some(update)) => self.update(update).await,
+                Wake::Update(Some(update)) => {
+                    if self.update(update).await {
+                        break Ok(());
+                    }
+                }
                 Wake::Signal(signal) => {
                     if self.signal(signal.unwrap_or(SIGTERM)).await {
                         break Ok(());
@@ -168,16 +172,26 @@ impl Service {
         Ok(())
     }
 
-    async fn update(&mut self, update: Update) {
-        let synchronized = matches!(
+    /// Takes an update in. Returns whether the shutdown is complete.
+    ///
+    /// Any update may have been dropped, the one that says so and the one that says that the addresses are known
+    /// among them; then the whole says it.
+    async fn update(&mut self, update: Update) -> bool {
+        let mut synchronized = matches!(
             &update,
             Update::Event(event, _) if matches!(**event, Event::Synchronized { .. })
         );
+        let mut finished = false;
         self.board.borrow_mut().take(update);
         let dropped = self.dropped.load(Ordering::Relaxed);
-        if dropped != self.dropped_seen {
+        // Where the reactor does not answer in time the next update asks again.
+        if dropped != self.dropped_seen
+            && let Some(whole) = self.fetch().await
+        {
             self.dropped_seen = dropped;
-            self.fetch().await;
+            synchronized |= whole.kernel.dumped_at.is_some();
+            finished = whole.finished;
+            self.board.borrow_mut().replace(whole);
         }
         if synchronized && let Some(on_ready) = self.on_ready.take() {
             self.ready_owed = true;
@@ -192,6 +206,7 @@ impl Service {
         if self.status_due.is_none() {
             self.status_due = Some(self.now());
         }
+        finished
     }
 
     fn now(&self) -> Instant {
@@ -219,14 +234,10 @@ impl Service {
     }
 
     /// Reads everything anew, after updates were dropped.
-    async fn fetch(&mut self) {
+    async fn fetch(&self) -> Option<Whole> {
         let (sender, receiver) = oneshot::channel();
-        if self.orders.try_send(Order::Fetch(sender)).is_err() {
-            return;
-        }
-        if let Ok(Ok(whole)) = timeout(REACTOR_DEADLINE, receiver).await {
-            self.board.borrow_mut().replace(whole);
-        }
+        self.orders.try_send(Order::Fetch(sender)).ok()?;
+        timeout(REACTOR_DEADLINE, receiver).await.ok()?.ok()
     }
 
     /// Returns whether the daemon is to end at once.

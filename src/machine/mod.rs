@@ -214,6 +214,11 @@ impl Machine {
         self.follow.view()
     }
 
+    /// Whether a shutdown is complete: `Output::Finished` has been told.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     /// How many jobs run.
     pub fn jobs_running(&self) -> usize {
         self.shared.jobs.len()

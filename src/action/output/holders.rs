@@ -16,6 +16,7 @@ pub(super) fn held(names: &BTreeSet<String>) -> BTreeSet<String> {
     let Ok(processes) = fs::read_dir("/proc") else {
         return held;
     };
+    let own_program = fs::read_link("/proc/self/exe").ok();
     for process in processes.flatten() {
         let name = process.file_name();
         let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
@@ -31,6 +32,9 @@ pub(super) fn held(names: &BTreeSet<String>) -> BTreeSet<String> {
             if let Ok(target) = fs::read_link(descriptor.path())
                 && let Some(name) = target.file_name().and_then(|name| name.to_str())
                 && names.contains(name)
+                // A child of this process has all of its descriptors until it has executed its program, the
+                // follower's own among them. It does not hold them, and no close would ever tell of it.
+                && fs::read_link(process.path().join("exe")).ok() != own_program
             {
                 held.insert(name.to_owned());
             }

@@ -49,6 +49,7 @@ fn a_status_of_ten_thousand_instances_arrives_whole() {
             .map(|id| view(id, &format!("i{id:05}")))
             .collect();
         daemon.board.borrow_mut().replace(Whole {
+            finished: false,
             at: time(0),
             kernel: kernel(),
             instances,
@@ -144,6 +145,7 @@ fn a_client_that_does_not_read_is_dropped_and_delays_nobody() {
             .map(|id| view(id, &format!("i{id:05}")))
             .collect();
         daemon.board.borrow_mut().replace(Whole {
+            finished: false,
             at: time(0),
             kernel: kernel(),
             instances,

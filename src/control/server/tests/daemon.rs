@@ -38,6 +38,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
         let board = Rc::<RefCell<Board>>::default();
         let instances = vec![view(1, "db"), view(2, "web")];
         board.borrow_mut().replace(Whole {
+            finished: false,
             at: time(11_000),
             kernel: kernel(),
             instances,
