@@ -128,11 +128,15 @@ neither is allowed the exit code is 77.")]
     Version,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Run {
     /// Started by `start`: leave the session, and say on stdout how it went.
     #[arg(long, hide = true)]
     pub(super) detached: bool,
+
+    /// The size of the netlink receive buffer: small ones are for tests of what the kernel drops.
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub(super) receive_buffer: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -45,7 +45,11 @@ pub(super) enum Started {
 
 pub(super) fn run(out: Out, given: Option<&Path>, log_level: Option<&str>, how: &Run) -> Ending {
     if !how.detached {
-        return daemon(out, given, log_level, How::Foreground);
+        let receive_buffer_bytes = how.receive_buffer;
+        let how = How::Foreground {
+            receive_buffer_bytes,
+        };
+        return daemon(out, given, log_level, how);
     }
     // It fails for the leader of a process group only, and then there is nothing to leave.
     let _ = setsid();
@@ -64,20 +68,20 @@ pub(super) fn run(out: Out, given: Option<&Path>, log_level: Option<&str>, how: 
 /// How the daemon is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    Foreground,
+    Foreground { receive_buffer_bytes: Option<usize> },
     Detached,
 }
 
 fn daemon(out: Out, given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
     let file = locate::config_file(given)?;
     let loaded = match how {
-        How::Foreground => locate::load(out, &file)?,
+        How::Foreground { .. } => locate::load(out, &file)?,
         // What is odd in the file, `start` has said already.
         How::Detached => locate::read(&file)?,
     };
     let paths = locate::paths(&loaded.config)?;
     let log = match how {
-        How::Foreground => Destination::Automatic,
+        How::Foreground { .. } => Destination::Automatic,
         How::Detached => {
             paths
                 .make_directories()
@@ -93,7 +97,7 @@ fn daemon(out: Out, given: Option<&Path>, log_level: Option<&str>, how: How) -> 
     .map_err(|error| Failure::of(Code::System, error))?;
     let log = log_file(&paths);
     let on_ready: Box<dyn FnOnce()> = match how {
-        How::Foreground => Box::new(|| {}),
+        How::Foreground { .. } => Box::new(|| {}),
         How::Detached => Box::new(move || {
             report(&Started::Ready {
                 pid: std::process::id(),
@@ -108,7 +112,12 @@ fn daemon(out: Out, given: Option<&Path>, log_level: Option<&str>, how: How) -> 
     let options = RunOptions {
         on_ready,
         log_dropped,
-        ..RunOptions::default()
+        receive_buffer_bytes: match how {
+            How::Foreground {
+                receive_buffer_bytes,
+            } => receive_buffer_bytes,
+            How::Detached => None,
+        },
     };
     let result = app::run(loaded, &paths, options);
     let ending = result.map(|()| Code::Fine).map_err(failure);

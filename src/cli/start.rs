@@ -30,7 +30,7 @@ pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> 
     let loaded = locate::read(&file)?;
     match loaded.config.application.daemon {
         Daemon::Foreground => {
-            return run::run(out, Some(&file), log_level, &Run { detached: false });
+            return run::run(out, Some(&file), log_level, &Run::default());
         }
         Daemon::Detached => locate::warn(out, &loaded),
     }
