@@ -35,8 +35,9 @@ pub const NOTICES_MAX: usize = 1_024;
 pub enum Order {
     /// An input for the machine: `Reload`, `Audit` or `Shutdown`.
     Input(Input),
-    /// Show that you are alive.
-    Ping(oneshot::Sender<Time>),
+    /// Show that you are alive, and how the kernel is followed: its counters change with every notification,
+    /// which is too often to be told of.
+    Ping(oneshot::Sender<KernelView>),
     /// Everything, as it is now.
     Fetch(oneshot::Sender<Whole>),
 }
@@ -184,6 +185,11 @@ impl Board {
     /// How the kernel is followed; `None` before anything was heard of the reactor.
     pub fn kernel(&self) -> Option<&KernelView> {
         self.kernel.as_ref()
+    }
+
+    /// Takes in how the kernel is followed now.
+    pub fn take_kernel(&mut self, kernel: KernelView) {
+        self.kernel = Some(kernel);
     }
 
     /// Watches the board from now on.

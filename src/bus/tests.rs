@@ -18,9 +18,15 @@ fn an_update_from_before_the_whole_does_not_undo_it() {
         finished: false,
     });
     board.take(Update::Instance(old));
-    assert_eq!(board.instance("web").map(|view| view.role), Some(Role::Backup));
+    assert_eq!(
+        board.instance("web").map(|view| view.role),
+        Some(Role::Backup)
+    );
     new.role = Role::Master;
     new.at = time(13_000);
     board.take(Update::Instance(Arc::new(new)));
-    assert_eq!(board.instance("web").map(|view| view.role), Some(Role::Master));
+    assert_eq!(
+        board.instance("web").map(|view| view.role),
+        Some(Role::Master)
+    );
 }

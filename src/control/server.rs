@@ -206,7 +206,10 @@ impl Shared {
             receiver.await.ok()
         };
         match timeout(PING_DEADLINE, ping).await {
-            Ok(Some(_)) => Freshness::Fresh,
+            Ok(Some(kernel)) => {
+                self.context.board.borrow_mut().take_kernel(kernel);
+                Freshness::Fresh
+            }
             Ok(None) | Err(_) => Freshness::Stale,
         }
     }
