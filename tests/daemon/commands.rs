@@ -42,9 +42,15 @@ fn python_world(daemon: &str, logging: &str) -> World {
     let text = PYTHON_FILE.replace("DAEMON", daemon);
     world.write("etc/config.yaml", &format!("{text}{logging}"));
     let service = "HERE/ssh-proxy-server";
-    world.script("ssh-proxy-server/start.sh", &format!("touch {service}/up; pwd > {service}/where; echo is up"));
+    world.script(
+        "ssh-proxy-server/start.sh",
+        &format!("touch {service}/up; pwd > {service}/where; echo is up"),
+    );
     world.script("ssh-proxy-server/stop.sh", &format!("rm -f {service}/up"));
-    world.script("ssh-proxy-server/is-running.sh", &format!("test -e {service}/up"));
+    world.script(
+        "ssh-proxy-server/is-running.sh",
+        &format!("test -e {service}/up"),
+    );
     world
 }
 
@@ -52,13 +58,20 @@ fn python_world(daemon: &str, logging: &str) -> World {
 fn from_elsewhere(world: &World, arguments: &[&str]) -> Said {
     fs::create_dir_all(world.path("elsewhere")).unwrap();
     let mut command = world.command();
-    command.current_dir(world.path("elsewhere")).args(arguments).args(["-c", "../etc/config.yaml"]);
+    command
+        .current_dir(world.path("elsewhere"))
+        .args(arguments)
+        .args(["-c", "../etc/config.yaml"]);
     said(command)
 }
 
 fn pid_in(text: &str) -> u32 {
-    let number = text.split(|c: char| !c.is_ascii_digit()).find(|word| !word.is_empty());
-    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no pid in {text:?}"))
+    let number = text
+        .split(|c: char| !c.is_ascii_digit())
+        .find(|word| !word.is_empty());
+    number
+        .and_then(|number| number.parse().ok())
+        .unwrap_or_else(|| panic!("no pid in {text:?}"))
 }
 
 #[test]
@@ -66,7 +79,10 @@ fn the_python_file_in_the_background() {
     netns::run("commands::the_python_file_in_the_background", || {
         let world = python_world("true", LOGGING_MAPPING);
         // A pidfile with the pid of somebody who lives, but is no daemon: left by a crash long ago.
-        world.write("ssh-proxy-server/ssh-proxy-server.pid", &format!("{}\n", std::process::id()));
+        world.write(
+            "ssh-proxy-server/ssh-proxy-server.pid",
+            &format!("{}\n", std::process::id()),
+        );
 
         let before = from_elsewhere(&world, &["status"]);
         assert_eq!((before.code, before.out.as_str()), (3, ""), "{before:?}");
@@ -78,7 +94,10 @@ fn the_python_file_in_the_background() {
         assert_eq!(started.code, 0, "{started:?}");
         let status = from_elsewhere(&world, &["status"]);
         assert_eq!(status.code, 0, "{status:?}");
-        assert!(status.out.contains("default") && status.out.contains("MASTER"), "{status:?}");
+        assert!(
+            status.out.contains("default") && status.out.contains("MASTER"),
+            "{status:?}"
+        );
         let pid = pid_in(&world.read("ssh-proxy-server/ssh-proxy-server.pid"));
         assert!(started.out.contains(&pid.to_string()), "{started:?}");
         assert!(status.out.contains(&pid.to_string()), "{status:?}");
@@ -90,8 +109,13 @@ fn the_python_file_in_the_background() {
         }
         world.until("is up", || world.exists("ssh-proxy-server/up"));
         let workspace = fs::canonicalize(world.path("ssh-proxy-server")).unwrap();
-        world.until("where it runs", || !world.read("ssh-proxy-server/where").is_empty());
-        assert_eq!(world.read("ssh-proxy-server/where").trim(), workspace.display().to_string());
+        world.until("where it runs", || {
+            !world.read("ssh-proxy-server/where").is_empty()
+        });
+        assert_eq!(
+            world.read("ssh-proxy-server/where").trim(),
+            workspace.display().to_string()
+        );
 
         let second = from_elsewhere(&world, &["start"]);
         assert_eq!(second.code, 75, "{second:?}");
@@ -102,7 +126,9 @@ fn the_python_file_in_the_background() {
 
         let reload = from_elsewhere(&world, &["reload"]);
         assert_eq!(reload.code, 0, "{reload:?}");
-        let faulty = world.read("etc/config.yaml").replace("vip: 127.0.0.1", "vip: 127.0.0");
+        let faulty = world
+            .read("etc/config.yaml")
+            .replace("vip: 127.0.0.1", "vip: 127.0.0");
         world.write("etc/config.yaml", &faulty);
         let refused = from_elsewhere(&world, &["reload"]);
         assert_eq!(refused.code, 78, "{refused:?}");
@@ -116,7 +142,10 @@ fn the_python_file_in_the_background() {
         assert!(stopped.out.contains(&pid.to_string()), "{stopped:?}");
         assert!(!is_alive(pid));
         assert!(!world.exists("ssh-proxy-server/ssh-proxy-server.pid"));
-        assert!(world.exists("ssh-proxy-server/up"), "services stay as they are");
+        assert!(
+            world.exists("ssh-proxy-server/up"),
+            "services stay as they are"
+        );
         assert_eq!(from_elsewhere(&world, &["status"]).code, 3);
         assert_eq!(from_elsewhere(&world, &["reload"]).code, 3);
         assert_eq!(from_elsewhere(&world, &["stop"]).code, 0);
@@ -130,7 +159,10 @@ fn the_python_file_in_the_background() {
 /// The log that `start` has named.
 fn pathless_log(world: &World, started: &Said) -> String {
     let path = started.out.trim().rsplit("log: ").next().unwrap();
-    assert!(path.starts_with(&world.here().display().to_string()), "{started:?}");
+    assert!(
+        path.starts_with(&world.here().display().to_string()),
+        "{started:?}"
+    );
     fs::read_to_string(path).unwrap()
 }
 
@@ -139,11 +171,18 @@ fn the_python_file_in_the_foreground() {
     netns::run("commands::the_python_file_in_the_foreground", || {
         let world = python_world("false", " HERE/logging.conf\n");
         let mut command = world.command();
-        command.args(["start", "-c"]).arg(world.path("etc/config.yaml"));
-        command.stdout(Stdio::null()).stderr(fs::File::create(world.path("log")).unwrap());
+        command
+            .args(["start", "-c"])
+            .arg(world.path("etc/config.yaml"));
+        command
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(world.path("log")).unwrap());
         let mut child = command.spawn().unwrap();
         world.until("is up", || world.exists("ssh-proxy-server/up"));
-        assert_eq!(pid_in(&world.read("ssh-proxy-server/ssh-proxy-server.pid")), child.id());
+        assert_eq!(
+            pid_in(&world.read("ssh-proxy-server/ssh-proxy-server.pid")),
+            child.id()
+        );
         let status = from_elsewhere(&world, &["status"]);
         assert_eq!(status.code, 0, "{status:?}");
         assert!(status.out.contains(&child.id().to_string()), "{status:?}");
@@ -226,10 +265,16 @@ fn a_start_that_fails_says_why() {
         let said = start("runtime-dir: HERE/run, state-dir: HERE/state, pidfile: HERE/config.yaml");
         assert_ne!(said.code, 0, "{said:?}");
         assert!(said.err.contains("config.yaml"), "{said:?}");
-        assert!(world.read("config.yaml").contains("daemon: true"), "the file is untouched");
+        assert!(
+            world.read("config.yaml").contains("daemon: true"),
+            "the file is untouched"
+        );
         let said = start("runtime-dir: HERE/run, state-dir: HERE/state, pid-file: x");
         assert_eq!(said.code, 78, "{said:?}");
-        assert!(said.err.contains("config.yaml:1:") && said.err.contains("pidfile"), "{said:?}");
+        assert!(
+            said.err.contains("config.yaml:1:") && said.err.contains("pidfile"),
+            "{said:?}"
+        );
         assert_eq!(world.marked().len(), 0, "nothing is left running");
     });
 }
@@ -244,14 +289,19 @@ fn status_tells_by_its_code_what_it_knows() {
         assert_eq!(world.keepstart(&["status"]).code, 0);
         assert_eq!(world.keepstart(&["status", "web"]).code, 0);
         let unknown = world.keepstart(&["status", "wob"]);
-        assert!(unknown.code != 0 && unknown.err.contains("wob"), "{unknown:?}");
+        assert!(
+            unknown.code != 0 && unknown.err.contains("wob"),
+            "{unknown:?}"
+        );
         // An interface that has never been seen.
         world.config(
             "instances:\n  web: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n  \
              db: {vip: 127.0.0.1, nic: eth7, start: 'true', stop: 'true'}\n",
         );
         assert_eq!(world.keepstart(&["reload"]).code, 0);
-        world.until("db is there", || world.keepstart(&["status", "db"]).code == 4);
+        world.until("db is there", || {
+            world.keepstart(&["status", "db"]).code == 4
+        });
         let status = world.keepstart(&["status"]);
         assert_eq!(status.code, 4, "{status:?}");
         assert!(status.out.contains("eth7"), "{status:?}");
@@ -266,17 +316,20 @@ fn status_tells_by_its_code_what_it_knows() {
 
 #[test]
 fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
-    netns::run("commands::a_daemon_that_does_not_answer_is_not_waited_for_for_ever", || {
-        let world = World::new();
-        world.config("keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n");
-        let daemon = world.daemon();
-        daemon.signal(Signal::STOP);
-        let status = world.keepstart(&["status"]);
-        assert_eq!(status.code, 69, "{status:?}");
-        daemon.signal(Signal::CONT);
-        assert_eq!(world.keepstart(&["status"]).code, 0);
-        daemon.end();
-    });
+    netns::run(
+        "commands::a_daemon_that_does_not_answer_is_not_waited_for_for_ever",
+        || {
+            let world = World::new();
+            world.config("keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n");
+            let daemon = world.daemon();
+            daemon.signal(Signal::STOP);
+            let status = world.keepstart(&["status"]);
+            assert_eq!(status.code, 69, "{status:?}");
+            daemon.signal(Signal::CONT);
+            assert_eq!(world.keepstart(&["status"]).code, 0);
+            daemon.end();
+        },
+    );
 }
 
 #[test]
@@ -312,7 +365,11 @@ fn nobody_reads_the_output() {
             drop(reader);
             let mut command = world.command();
             command.arg("-c").arg(world.path("config.yaml")).args(line);
-            let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+            let child = command
+                .stdout(writer)
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
             drop(command);
             let output = child.wait_with_output().unwrap();
             let err = String::from_utf8_lossy(&output.stderr);
@@ -336,10 +393,14 @@ fn it_answers_to_the_python_tools_name() {
         assert_eq!(help.code, 0);
         assert!(help.out.contains("keepserver"), "{help:?}");
         let mut command = world.command_of(&link);
-        command.args(["validate", "-c"]).arg(world.path("config.yaml"));
+        command
+            .args(["validate", "-c"])
+            .arg(world.path("config.yaml"));
         assert_eq!(said(command).code, 0);
         // A daemon under the old name is started anew under the same.
-        let text = world.read("config.yaml").replace("application:\n", "application:\n  daemon: true\n");
+        let text = world
+            .read("config.yaml")
+            .replace("application:\n", "application:\n  daemon: true\n");
         world.write("config.yaml", &text);
         let mut command = world.command_of(&link);
         command.args(["start", "-c"]).arg(world.path("config.yaml"));

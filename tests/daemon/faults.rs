@@ -1,1 +1,219 @@
-//! x
+//! What must not delay anybody else: a script whose exec hangs, a log that nobody reads, and thousands of instances.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+
+use crate::netns::{self, ip};
+use crate::wait::wait_until;
+use crate::world::{PATIENCE, World, ms, pause};
+
+/// Holds write leases on files until it is dropped, whoever asks for them.
+struct Leases(Child);
+
+impl Leases {
+    fn take(world: &World, files: &[&str]) -> Self {
+        // F_SETLEASE is 1024, F_WRLCK is 1. The kernel asks for a lease back by SIGIO, and takes it by force only
+        // after /proc/sys/fs/lease-break-time, usually 45 s.
+        let script = "import fcntl, os, signal, sys\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+                      held = [os.open(path, os.O_RDONLY) for path in sys.argv[2:]]\n\
+                      for fd in held: fcntl.fcntl(fd, 1024, 1)\nopen(sys.argv[1], 'w').close()\nsys.stdin.read()\n";
+        let mut holder = Command::new("python3")
+            .args(["-c", script])
+            .arg(world.path("leased"))
+            .args(files.iter().map(|file| world.path(file)))
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("run python3");
+        wait_until(
+            PATIENCE,
+            || {
+                assert!(
+                    holder.try_wait().unwrap().is_none(),
+                    "the leases cannot be had"
+                );
+                world.exists("leased")
+            },
+            || "no leases".into(),
+        );
+        Self(holder)
+    }
+}
+
+impl Drop for Leases {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn scripts_under_a_write_lease_delay_nobody_else() {
+    netns::run(
+        "faults::scripts_under_a_write_lease_delay_nobody_else",
+        || {
+            let world = World::new();
+            let hanging = ["a", "b", "c"];
+            let free = ["x", "y", "z"];
+            let mut text = "instances:\n".to_owned();
+            for (number, name) in hanging.into_iter().chain(free).enumerate() {
+                world.service_named(name, "");
+                // Writing into a string has no way to fail.
+                let _ = writeln!(
+                    text,
+                    "  {name}: {{vip: 10.77.0.{number}, start: HERE/start-{name}.sh, stop: HERE/stop-{name}.sh, debounce: 0}}"
+                );
+            }
+            world.config(&text);
+            let daemon = world.daemon();
+            let files = hanging.map(|name| format!("start-{name}.sh"));
+            let leases = Leases::take(&world, &files.each_ref().map(String::as_str));
+            for number in 0..hanging.len() {
+                ip(&format!("addr add 10.77.0.{number}/32 dev lo"));
+            }
+            for round in 0..3 {
+                for (number, name) in (hanging.len()..).zip(free) {
+                    ip(&format!("addr add 10.77.0.{number}/32 dev lo"));
+                    world.settles(name, "MASTER", "running");
+                    ip(&format!("addr del 10.77.0.{number}/32 dev lo"));
+                    world.settles(name, "BACKUP", "stopped");
+                    assert_eq!(world.ran(&format!("hooks-{name}")).len(), 2 * (round + 1));
+                }
+            }
+            for name in hanging {
+                assert!(
+                    !world.exists(&format!("hooks-{name}")),
+                    "{name} was not held back, so this tests nothing"
+                );
+                let instance = world.instance(name);
+                assert_eq!(instance["job"]["action"], "start", "{instance:#}");
+            }
+            assert_eq!(world.keepstart(&["status"]).code, 0, "the reactor is alive");
+            drop(leases);
+            for name in hanging {
+                world.settles(name, "MASTER", "running");
+                assert_eq!(world.ran(&format!("hooks-{name}")), ["start"]);
+            }
+            daemon.end();
+        },
+    );
+}
+
+/// Prints more than a pipe and the queue before it hold, and takes a few seconds for it.
+const CHATTER: &str = "seq 1 100 | while read n; do seq 1 100; sleep 0.02; done";
+
+#[test]
+fn a_log_that_nobody_reads_delays_nobody() {
+    netns::run("faults::a_log_that_nobody_reads_delays_nobody", || {
+        let world = World::new();
+        world.service_named("quiet", "");
+        world.script("start-loud.sh", CHATTER);
+        world.config(
+            "instances:\n  loud: {vip: 10.77.0.1, start: HERE/start-loud.sh, stop: 'true'}\n  \
+             quiet: {vip: 10.77.0.2, start: HERE/start-quiet.sh, stop: HERE/stop-quiet.sh, debounce: 0}\n",
+        );
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let daemon = world.daemon_unready(|command| {
+            command.stderr(writer).arg("--log-level").arg("trace");
+        });
+        world.until("ready", || world.keepstart(&["status"]).code == 0);
+        ip("addr add 10.77.0.1/32 dev lo");
+        let dropped = || world.status()["daemon"]["log_dropped"].as_u64().unwrap();
+        let mut flips = 0;
+        let mut flip = || {
+            ip("addr add 10.77.0.2/32 dev lo");
+            world.settles("quiet", "MASTER", "running");
+            ip("addr del 10.77.0.2/32 dev lo");
+            world.settles("quiet", "BACKUP", "stopped");
+            flips += 1;
+        };
+        wait_until(
+            PATIENCE,
+            || {
+                flip();
+                dropped() > 0
+            },
+            || "the log is never full".into(),
+        );
+        for _ in 0..3 {
+            flip();
+        }
+        assert_eq!(world.ran("hooks-quiet").len(), 2 * flips);
+        world.settles("loud", "MASTER", "running");
+        assert_eq!(world.status()["daemon"]["stale"], false);
+
+        // Somebody reads again, to the end of the daemon.
+        let read = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            reader.read_to_end(&mut text).unwrap();
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        pause(ms(200));
+        daemon.end();
+        let log = read.join().unwrap();
+        assert!(
+            log.contains("log records were dropped"),
+            "{}",
+            &log[log.len().saturating_sub(3000)..]
+        );
+        assert!(log.contains("ended"));
+    });
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_the_daemon_from_ending() {
+    netns::run(
+        "faults::a_log_that_nobody_reads_does_not_keep_the_daemon_from_ending",
+        || {
+            let world = World::new();
+            world.script("start.sh", CHATTER);
+            world.config("keepstart: {vip: 127.0.0.1, start: HERE/start.sh, stop: 'true'}\n");
+            let (reader, writer) = std::io::pipe().unwrap();
+            let daemon = world.daemon_unready(|command| {
+                command.stderr(writer);
+            });
+            world.until("ready", || world.keepstart(&["status"]).code == 0);
+            world.until("the log is full", || {
+                world.status()["daemon"]["log_dropped"].as_u64().unwrap() > 0
+            });
+            daemon.end();
+            drop(reader);
+        },
+    );
+}
+
+#[test]
+fn thousands_of_instances_begin_and_end() {
+    netns::run("faults::thousands_of_instances_begin_and_end", || {
+        let world = World::new();
+        // More than updates fit into the queue to the service thread, and each is touched by the beginning and
+        // by the end.
+        let count = 6_000;
+        let mut text = "instances:\n".to_owned();
+        for number in 0..count {
+            let (high, low) = (number / 250, number % 250);
+            // Writing into a string has no way to fail.
+            let _ = writeln!(
+                text,
+                "  i{number}: {{vip: 10.{high}.0.{low}, start: 'true', stop: 'true', on-exit: stop}}"
+            );
+        }
+        world.config(&text);
+        let daemon = world.daemon();
+        let status = world.status();
+        let instances = status["instances"].as_array().unwrap();
+        assert_eq!(instances.len(), count);
+        assert_eq!(status["daemon"]["kernel"]["synchronized"], true);
+        world.until("all have a role", || {
+            world.status()["instances"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|instance| instance["role"] == "BACKUP")
+        });
+        assert_eq!(world.keepstart(&["reload"]).code, 0);
+        ip("addr add 10.3.0.7/32 dev lo");
+        world.settles("i757", "MASTER", "running");
+        daemon.end();
+    });
+}

@@ -1,12 +1,9 @@
 //! What is done with scripts: their environment, their end, their failures, what they print, and what is asked of
 //! is-running.
 
-use std::fmt::Write as _;
-use std::os::unix::process::ExitStatusExt;
-
 use crate::netns::{self, ip};
-use crate::wait::wait_until;
-use crate::world::{PATIENCE, VIP, World, children_of, is_alive, ms, pause, proc_status};
+use crate::world::{VIP, World, is_alive};
+use std::fmt::Write as _;
 
 fn add_vip() {
     ip(&format!("addr add {VIP}/32 dev lo"));
@@ -21,7 +18,9 @@ fn start_and_stop_follow_the_address() {
     netns::run("hooks::start_and_stop_follow_the_address", || {
         let world = World::new();
         world.service("");
-        world.config(&format!("keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"));
+        world.config(&format!(
+            "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+        ));
         let daemon = world.daemon();
         world.settles("default", "BACKUP", "stopped");
         for _ in 0..3 {
@@ -30,7 +29,10 @@ fn start_and_stop_follow_the_address() {
             del_vip();
             world.settles("default", "BACKUP", "stopped");
         }
-        assert_eq!(world.ran("hooks"), ["start", "stop", "start", "stop", "start", "stop"]);
+        assert_eq!(
+            world.ran("hooks"),
+            ["start", "stop", "start", "stop", "start", "stop"]
+        );
         // One epoch for each transition, and they only grow.
         let of = |line: &String| line.split(' ').nth(2).unwrap().parse::<u64>().unwrap();
         let epochs: Vec<u64> = world.lines("hooks").iter().map(of).collect();
@@ -56,9 +58,19 @@ fn a_script_gets_an_environment_of_its_own() {
         ));
         add_vip();
         let daemon = world.daemon_with(|command| {
-            command.env("LD_LIBRARY_PATH", "/nowhere").env("BASH_ENV", "/nowhere").env("ENV", "/nowhere");
-            command.env("LISTEN_FDS", "3").env("LISTEN_PID", "1").env("IFS", "x").env("WATCHDOG_PID", "1");
-            command.env("INVOCATION_ID", "abc").env("KEEPSTART_OUTER", "yes").env("HANDED_ON", "yes");
+            command
+                .env("LD_LIBRARY_PATH", "/nowhere")
+                .env("BASH_ENV", "/nowhere")
+                .env("ENV", "/nowhere");
+            command
+                .env("LISTEN_FDS", "3")
+                .env("LISTEN_PID", "1")
+                .env("IFS", "x")
+                .env("WATCHDOG_PID", "1");
+            command
+                .env("INVOCATION_ID", "abc")
+                .env("KEEPSTART_OUTER", "yes")
+                .env("HANDED_ON", "yes");
             command.env("TERM", "vt100");
         });
         world.until("the environment", || world.exists("env"));
@@ -79,17 +91,37 @@ fn a_script_gets_an_environment_of_its_own() {
             assert!(has(line), "{line} is not in {environment:#?}");
         }
         for name in ["KEEPSTART_REASON", "KEEPSTART_JOB"] {
-            assert!(environment.iter().any(|one| one.starts_with(&format!("{name}="))), "{name}");
+            assert!(
+                environment
+                    .iter()
+                    .any(|one| one.starts_with(&format!("{name}="))),
+                "{name}"
+            );
         }
-        for name in ["LD_", "BASH_ENV", "ENV=", "LISTEN_", "WATCHDOG_", "INVOCATION_ID", "KEEPSTART_OUTER"] {
-            assert!(!environment.iter().any(|one| one.starts_with(name)), "{name} is in {environment:#?}");
+        for name in [
+            "LD_",
+            "BASH_ENV",
+            "ENV=",
+            "LISTEN_",
+            "WATCHDOG_",
+            "INVOCATION_ID",
+            "KEEPSTART_OUTER",
+        ] {
+            assert!(
+                !environment.iter().any(|one| one.starts_with(name)),
+                "{name} is in {environment:#?}"
+            );
         }
         assert_eq!(world.read("stdin").trim(), "/dev/null");
         let group = world.read("group");
         let (pid, group) = group.trim().split_once(' ').unwrap();
         assert_eq!(pid, group, "a process group of its own");
         // 10 and above are the shell's own.
-        let inherited = world.lines("fds").iter().filter(|fd| fd.parse::<u32>().unwrap() < 10).count();
+        let inherited = world
+            .lines("fds")
+            .iter()
+            .filter(|fd| fd.parse::<u32>().unwrap() < 10)
+            .count();
         assert_eq!(inherited, 3, "{:?}", world.lines("fds"));
         assert_eq!(world.read("arguments").trim(), "INSTANCE web MASTER 0");
         daemon.end();
@@ -98,34 +130,39 @@ fn a_script_gets_an_environment_of_its_own() {
 
 #[test]
 fn a_hanging_script_is_ended_with_all_its_group() {
-    netns::run("hooks::a_hanging_script_is_ended_with_all_its_group", || {
-        let world = World::new();
-        // It ignores TERM, and so do its children: only a KILL of the whole group ends them.
-        world.script(
-            "start.sh",
-            "trap 'echo TERM >> HERE/terms' TERM\n(trap '' TERM; while :; do sleep 1; done) &\n\
+    netns::run(
+        "hooks::a_hanging_script_is_ended_with_all_its_group",
+        || {
+            let world = World::new();
+            // It ignores TERM, and so do its children: only a KILL of the whole group ends them.
+            world.script(
+                "start.sh",
+                "trap 'echo TERM >> HERE/terms' TERM\n(trap '' TERM; while :; do sleep 1; done) &\n\
              echo $$ $! > HERE/pids.new; mv HERE/pids.new HERE/pids\nwhile :; do sleep 0.1; done",
-        );
-        world.config(&format!(
+            );
+            world.config(&format!(
             "keepstart:\n  vip: {VIP}\n  start: {{run: HERE/start.sh, timeout: 300ms, kill-after: 300ms}}\n  \
              stop: 'true'\n  retry: {{first: 10m, longest: 10m}}\n"
         ));
-        add_vip();
-        let daemon = world.daemon();
-        world.until("a timeout", || world.instance("default")["last_job"]["result"] == "timed-out");
-        let pids = world.read("pids");
-        for pid in pids.split_whitespace() {
-            assert!(!is_alive(pid.parse().unwrap()), "{pid} of {pids}");
-        }
-        assert_eq!(world.read("terms").trim(), "TERM");
-        let default = world.instance("default");
-        assert_eq!(default["service"], "maybe", "{default:#}");
-        assert_eq!(default["next"]["kind"], "retry", "{default:#}");
-        let log = world.log();
-        let (term, kill) = (log.find("SIGTERM"), log.find("SIGKILL"));
-        assert!(term.is_some() && term < kill, "{log}");
-        daemon.end();
-    });
+            add_vip();
+            let daemon = world.daemon();
+            world.until("a timeout", || {
+                world.instance("default")["last_job"]["result"] == "timed-out"
+            });
+            let pids = world.read("pids");
+            for pid in pids.split_whitespace() {
+                assert!(!is_alive(pid.parse().unwrap()), "{pid} of {pids}");
+            }
+            assert_eq!(world.read("terms").trim(), "TERM");
+            let default = world.instance("default");
+            assert_eq!(default["service"], "maybe", "{default:#}");
+            assert_eq!(default["next"]["kind"], "retry", "{default:#}");
+            let log = world.log();
+            let (term, kill) = (log.find("SIGTERM"), log.find("SIGKILL"));
+            assert!(term.is_some() && term < kill, "{log}");
+            daemon.end();
+        },
+    );
 }
 
 #[test]
@@ -151,36 +188,54 @@ fn a_start_whose_role_is_lost_is_cancelled() {
 
 #[test]
 fn a_failing_start_is_tried_again_and_says_when() {
-    netns::run("hooks::a_failing_start_is_tried_again_and_says_when", || {
-        let world = World::new();
-        world.script(
+    netns::run(
+        "hooks::a_failing_start_is_tried_again_and_says_when",
+        || {
+            let world = World::new();
+            world.script(
             "start.sh",
             "date +%s%N >> HERE/tries; test -e HERE/may-start || { echo no such luck >&2; exit 7; }; touch HERE/running",
         );
-        world.config(&format!(
+            world.config(&format!(
             "keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: 'true'\n  retry: {{first: 300ms, longest: 1s}}\n"
         ));
-        add_vip();
-        let daemon = world.daemon();
-        world.until("three failures", || world.lines("tries").len() >= 3);
-        let mut shown = serde_json::Value::Null;
-        world.until("a retry", || {
-            shown = world.instance("default");
-            shown["next"]["kind"] == "retry"
-        });
-        assert!(shown["next"]["in_ms"].as_u64().is_some_and(|left| left <= 1000), "{shown:#}");
-        assert_eq!(shown["last_job"]["code"], 7, "{shown:#}");
-        assert!(shown["why"].as_str().unwrap().contains("exit status 7"), "{shown:#}");
-        assert!(world.log().contains("no such luck"), "{}", world.log());
-        world.write("may-start", "");
-        world.settles("default", "MASTER", "running");
-        let tries: Vec<u128> = world.lines("tries").iter().map(|line| line.parse().unwrap()).collect();
-        // The waits are 300 ms, 600 ms, then 1 s each; a slow machine makes them longer only.
-        for (pair, least) in tries.windows(2).zip([300, 600, 1000].into_iter().chain(std::iter::repeat(1000))) {
-            assert!(pair[1] - pair[0] >= least * 1_000_000, "{tries:?}");
-        }
-        daemon.end();
-    });
+            add_vip();
+            let daemon = world.daemon();
+            world.until("three failures", || world.lines("tries").len() >= 3);
+            let mut shown = serde_json::Value::Null;
+            world.until("a retry", || {
+                shown = world.instance("default");
+                shown["next"]["kind"] == "retry"
+            });
+            assert!(
+                shown["next"]["in_ms"]
+                    .as_u64()
+                    .is_some_and(|left| left <= 1000),
+                "{shown:#}"
+            );
+            assert_eq!(shown["last_job"]["code"], 7, "{shown:#}");
+            assert!(
+                shown["why"].as_str().unwrap().contains("exit status 7"),
+                "{shown:#}"
+            );
+            assert!(world.log().contains("no such luck"), "{}", world.log());
+            world.write("may-start", "");
+            world.settles("default", "MASTER", "running");
+            let tries: Vec<u128> = world
+                .lines("tries")
+                .iter()
+                .map(|line| line.parse().unwrap())
+                .collect();
+            // The waits are 300 ms, 600 ms, then 1 s each; a slow machine makes them longer only.
+            for (pair, least) in tries
+                .windows(2)
+                .zip([300, 600, 1000].into_iter().chain(std::iter::repeat(1000)))
+            {
+                assert!(pair[1] - pair[0] >= least * 1_000_000, "{tries:?}");
+            }
+            daemon.end();
+        },
+    );
 }
 
 /// What is-running may answer, and what it is taken for.
@@ -201,7 +256,10 @@ fn is_running_is_believed_as_far_as_it_goes() {
         let mut text = "instances:\n".to_owned();
         for (role, vip) in [("master", VIP), ("backup", "10.77.0.2")] {
             for (name, answer, _) in ANSWERS {
-                world.script(&format!("ask-{role}-{name}.sh"), &format!("echo >> HERE/asked-{role}-{name}\n{answer}"));
+                world.script(
+                    &format!("ask-{role}-{name}.sh"),
+                    &format!("echo >> HERE/asked-{role}-{name}\n{answer}"),
+                );
                 // Writing into a string has no way to fail.
                 let _ = write!(
                     text,
@@ -220,22 +278,32 @@ fn is_running_is_believed_as_far_as_it_goes() {
             match taken_for {
                 "running" => {
                     // On the MASTER all is well; on the BACKUP it is stopped, and again, for it goes on running.
-                    world.until(&format!("{backup} is stopped twice"), || world.lines(&backup).len() >= 2);
+                    world.until(&format!("{backup} is stopped twice"), || {
+                        world.lines(&backup).len() >= 2
+                    });
                     world.settles(&master, "MASTER", "running");
                 }
                 "stopped" => {
-                    world.until(&format!("{master} is started twice"), || world.lines(&master).len() >= 2);
+                    world.until(&format!("{master} is started twice"), || {
+                        world.lines(&master).len() >= 2
+                    });
                     world.settles(&backup, "BACKUP", "stopped");
                 }
                 _ => {
                     // An unknown answer is asked for again and again on the MASTER, and stops on the BACKUP.
                     world.until(&format!("{master} is asked"), || asked(&master) >= 3);
-                    world.until(&format!("{backup} is stopped"), || !world.lines(&backup).is_empty());
+                    world.until(&format!("{backup} is stopped"), || {
+                        !world.lines(&backup).is_empty()
+                    });
                     assert_eq!(world.instance(&master)["service"], "maybe");
                 }
             }
             let never = |of: &str, word: &str| {
-                assert!(!world.lines(of).iter().any(|line| line == word), "{of}: {word}: {}", world.log());
+                assert!(
+                    !world.lines(of).iter().any(|line| line == word),
+                    "{of}: {word}: {}",
+                    world.log()
+                );
             };
             never(&master, "stop");
             never(&backup, "start");
@@ -252,106 +320,34 @@ fn is_running_is_believed_as_far_as_it_goes() {
 
 #[test]
 fn what_died_or_ran_beside_the_daemon_is_repaired_by_the_audit() {
-    netns::run("hooks::what_died_or_ran_beside_the_daemon_is_repaired_by_the_audit", || {
-        let world = World::new();
-        world.service("");
-        world.config(&format!(
-            "keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: HERE/stop.sh\n  \
+    netns::run(
+        "hooks::what_died_or_ran_beside_the_daemon_is_repaired_by_the_audit",
+        || {
+            let world = World::new();
+            world.service("");
+            world.config(&format!(
+                "keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: HERE/stop.sh\n  \
              is-running: test -e HERE/running\n  sleep: 300ms\n  force-test-cycle: 2\n"
-        ));
-        add_vip();
-        let daemon = world.daemon();
-        world.settles("default", "MASTER", "running");
-        std::fs::remove_file(world.path("running")).unwrap();
-        world.until("started again", || world.exists("running"));
-        world.settles("default", "MASTER", "running");
-        del_vip();
-        world.settles("default", "BACKUP", "stopped");
-        world.write("running", "");
-        world.until("stopped again", || !world.exists("running"));
-        world.settles("default", "BACKUP", "stopped");
-        assert_eq!(world.ran("hooks"), ["start", "start", "stop", "stop"]);
-        // By hand.
-        world.write("running", "");
-        assert_eq!(world.keepstart(&["audit"]).code, 0);
-        world.until("stopped by hand", || !world.exists("running"));
-        daemon.end();
-    });
-}
-
-#[test]
-fn a_script_that_prints_without_end_fills_nothing() {
-    netns::run("hooks::a_script_that_prints_without_end_fills_nothing", || {
-        let world = World::new();
-        world.script("print.sh", "yes 'a line of some length, as scripts print them' | head -c 300000000\nsleep 1\necho the last word");
-        world.service_named("other", "");
-        world.config(&format!(
-            "instances:\n  loud: {{vip: {VIP}, start: HERE/print.sh, stop: 'true'}}\n  \
-             other: {{vip: 10.77.0.2, start: HERE/start-other.sh, stop: HERE/stop-other.sh}}\n"
-        ));
-        add_vip();
-        let daemon = world.daemon();
-        ip("addr add 10.77.0.2/32 dev lo");
-        world.settles("other", "MASTER", "running");
-        world.settles("loud", "MASTER", "running");
-        let loud = world.instance("loud");
-        assert_eq!(loud["last_job"]["result"], "done", "{loud:#}");
-        let memory = proc_status(daemon.pid(), "VmHWM").unwrap();
-        let memory_kb: u64 = memory.split_whitespace().next().unwrap().parse().unwrap();
-        assert!(memory_kb < 64 * 1024, "{memory}");
-        world.until("a word on what was left out", || world.log().contains("left out"));
-        world.until("the end of the output", || world.log().contains("the last word"));
-        let log = std::fs::metadata(world.path("log")).unwrap().len();
-        assert!(log < 20_000_000, "a log of {log} bytes");
-        // When nobody writes any more, its file goes.
-        world.until("the file is gone", || outputs(&world) == 0);
-        daemon.end();
-    });
-}
-
-/// How many files of output there are.
-fn outputs(world: &World) -> usize {
-    std::fs::read_dir(world.path("run/output")).unwrap().count()
-}
-
-#[test]
-fn two_hundred_flips_leave_nothing_behind() {
-    netns::run("hooks::two_hundred_flips_leave_nothing_behind", || {
-        let world = World::new();
-        world.service("");
-        world.config(&format!(
-            "keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: HERE/stop.sh\n  debounce: 0\n  \
-             is-running: test -e HERE/running\n"
-        ));
-        let daemon = world.daemon();
-        let descriptors = || crate::world::count_of(&format!("/proc/{}/fd", daemon.pid()));
-        let threads = || crate::world::count_of(&format!("/proc/{}/task", daemon.pid()));
-        let flip = || {
+            ));
             add_vip();
-            pause(ms(15));
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            std::fs::remove_file(world.path("running")).unwrap();
+            world.until("started again", || world.exists("running"));
+            world.settles("default", "MASTER", "running");
             del_vip();
-            pause(ms(15));
-        };
-        flip();
-        world.settles("default", "BACKUP", "stopped");
-        world.until("the output is gone", || outputs(&world) == 0);
-        let before = descriptors();
-        for _ in 0..200 {
-            flip();
-        }
-        world.settles("default", "BACKUP", "stopped");
-        assert!(!world.exists("running"));
-        world.ran("hooks");
-        world.until("the output is gone", || outputs(&world) == 0);
-        wait_until(PATIENCE, || descriptors() <= before, || format!("{} descriptors after {before}", descriptors()));
-        wait_until(PATIENCE, || threads() <= 6, || format!("{} threads", threads()));
-        assert_eq!(children_of(daemon.pid()), Vec::<u32>::new(), "neither jobs nor zombies");
-        let instance = world.instance("default");
-        assert_eq!(instance["transitions"].as_u64().unwrap() % 2, 1, "{instance:#}");
-        let status = world.status();
-        assert_eq!(status["daemon"]["log_dropped"], 0, "{status:#}");
-        daemon.end();
-    });
+            world.settles("default", "BACKUP", "stopped");
+            world.write("running", "");
+            world.until("stopped again", || !world.exists("running"));
+            world.settles("default", "BACKUP", "stopped");
+            assert_eq!(world.ran("hooks"), ["start", "start", "stop", "stop"]);
+            // By hand.
+            world.write("running", "");
+            assert_eq!(world.keepstart(&["audit"]).code, 0);
+            world.until("stopped by hand", || !world.exists("running"));
+            daemon.end();
+        },
+    );
 }
 
 #[test]
@@ -363,30 +359,23 @@ fn an_unstartable_script_is_tried_again() {
         ));
         add_vip();
         let daemon = world.daemon();
-        world.until("a failure", || world.instance("default")["last_job"]["result"] == "not-started");
+        world.until("a failure", || {
+            world.instance("default")["last_job"]["result"] == "not-started"
+        });
         let why = world.instance("default")["last_job"]["outcome"].to_string();
         assert!(why.contains("missing.sh"), "{why}");
         assert_eq!(world.instance("default")["service"], "stopped");
         // Without an interpreter line: the kernel does not know it, the shell does.
         world.script("made.sh", "");
         world.write("plain.sh", "touch HERE/running\n");
-        std::fs::set_permissions(world.path("plain.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(
+            world.path("plain.sh"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
         std::fs::rename(world.path("plain.sh"), world.path("missing.sh")).unwrap();
         world.settles("default", "MASTER", "running");
         assert!(world.exists("running"));
         daemon.end();
-    });
-}
-
-#[test]
-fn a_daemon_that_ends_by_itself_is_seen() {
-    // The test's own instrument: a daemon that was killed is told from one that ended well.
-    netns::run("hooks::a_daemon_that_ends_by_itself_is_seen", || {
-        let world = World::new();
-        world.config(&format!("keepstart: {{vip: {VIP}, start: 'true', stop: 'true'}}\n"));
-        let mut daemon = world.daemon();
-        daemon.signal(rustix::process::Signal::INT);
-        let status = daemon.ended();
-        assert_eq!((status.code(), status.signal()), (Some(0), None));
     });
 }

@@ -25,7 +25,15 @@ fn talking_world() -> World {
 /// The greatest number of a tick that the log has.
 fn ticks_told(world: &World) -> u64 {
     let log = world.log();
-    let numbers = log.lines().filter_map(|line| line.split("tick ").nth(1)?.split(' ').next()?.trim().parse().ok());
+    let numbers = log.lines().filter_map(|line| {
+        line.split("tick ")
+            .nth(1)?
+            .split(' ')
+            .next()?
+            .trim()
+            .parse()
+            .ok()
+    });
     numbers.max().unwrap_or(0)
 }
 
@@ -70,7 +78,9 @@ fn a_service_outlives_the_daemon() {
         ip(&format!("addr del {VIP}/32 dev lo"));
         world.settles("default", "BACKUP", "stopped");
         world.until("it has ended", || !is_alive(pid));
-        world.until("its output is gone", || world.path("run/output").read_dir().unwrap().count() == 0);
+        world.until("its output is gone", || {
+            world.path("run/output").read_dir().unwrap().count() == 0
+        });
         daemon.end();
     });
 }
@@ -79,12 +89,23 @@ fn a_service_outlives_the_daemon() {
 fn what_it_prints_does_not_accumulate() {
     netns::run("leftovers::what_it_prints_does_not_accumulate", || {
         let world = World::new();
-        world.script("start.sh", "yes 'a line of what a service prints when it is chatty' &\necho $! > HERE/pid");
-        world.config(&format!("keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: 'kill $(cat HERE/pid)'}}\n"));
+        world.script(
+            "start.sh",
+            "yes 'a line of what a service prints when it is chatty' &\necho $! > HERE/pid",
+        );
+        world.config(&format!(
+            "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: 'kill $(cat HERE/pid)'}}\n"
+        ));
         ip(&format!("addr add {VIP}/32 dev lo"));
         let daemon = world.daemon();
         world.settles("default", "MASTER", "running");
-        let files = || world.path("run/output").read_dir().unwrap().map(|entry| entry.unwrap().metadata().unwrap());
+        let files = || {
+            world
+                .path("run/output")
+                .read_dir()
+                .unwrap()
+                .map(|entry| entry.unwrap().metadata().unwrap())
+        };
         let written = || files().map(|file| file.size()).sum::<u64>();
         let kept = || files().map(|file| file.blocks() * 512).sum::<u64>();
         // It prints as fast as it can. What is kept of it is what it printed since the last look.
@@ -94,7 +115,11 @@ fn what_it_prints_does_not_accumulate() {
             least = least.min(kept());
             pause(ms(20));
         }
-        assert!(least < written() / 4, "{least} of {} bytes are kept", written());
+        assert!(
+            least < written() / 4,
+            "{least} of {} bytes are kept",
+            written()
+        );
         ip(&format!("addr del {VIP}/32 dev lo"));
         world.settles("default", "BACKUP", "stopped");
         world.until("its output is gone", || files().count() == 0);

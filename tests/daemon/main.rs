@@ -13,6 +13,7 @@ mod netns;
 mod wait;
 mod world;
 
+mod bounds;
 mod commands;
 mod faults;
 mod hooks;

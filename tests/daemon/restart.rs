@@ -18,7 +18,9 @@ fn del_vip() {
 fn slow_world(more: &str) -> World {
     let world = World::new();
     world.service("while ! test -e HERE/go; do sleep 0.05; done");
-    world.config(&format!("keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: HERE/stop.sh\n{more}"));
+    world.config(&format!(
+        "keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: HERE/stop.sh\n{more}"
+    ));
     world
 }
 
@@ -49,97 +51,123 @@ fn waits_for(world: &World, pid: u32) {
 
 #[test]
 fn a_start_of_the_earlier_life_is_waited_for_and_repeated() {
-    netns::run("restart::a_start_of_the_earlier_life_is_waited_for_and_repeated", || {
-        let world = slow_world("");
-        let pid = killed_in_the_middle_of_a_start(&world);
-        let daemon = world.daemon();
-        waits_for(&world, pid);
-        world.write("go", "");
-        world.settles("default", "MASTER", "running");
-        // How it ended nobody saw, so it is started again, but not beside itself.
-        assert_eq!(world.ran("hooks"), ["start", "start"]);
-        daemon.end();
-    });
+    netns::run(
+        "restart::a_start_of_the_earlier_life_is_waited_for_and_repeated",
+        || {
+            let world = slow_world("");
+            let pid = killed_in_the_middle_of_a_start(&world);
+            let daemon = world.daemon();
+            waits_for(&world, pid);
+            world.write("go", "");
+            world.settles("default", "MASTER", "running");
+            // How it ended nobody saw, so it is started again, but not beside itself.
+            assert_eq!(world.ran("hooks"), ["start", "start"]);
+            daemon.end();
+        },
+    );
 }
 
 #[test]
 fn a_start_of_the_earlier_life_is_waited_for_and_asked_about() {
-    netns::run("restart::a_start_of_the_earlier_life_is_waited_for_and_asked_about", || {
-        let world = slow_world("  is-running: test -e HERE/running\n");
-        let pid = killed_in_the_middle_of_a_start(&world);
-        let daemon = world.daemon();
-        waits_for(&world, pid);
-        world.write("go", "");
-        world.settles("default", "MASTER", "running");
-        assert_eq!(world.ran("hooks"), ["start"], "it runs, so it is not started again");
-        daemon.end();
-    });
+    netns::run(
+        "restart::a_start_of_the_earlier_life_is_waited_for_and_asked_about",
+        || {
+            let world = slow_world("  is-running: test -e HERE/running\n");
+            let pid = killed_in_the_middle_of_a_start(&world);
+            let daemon = world.daemon();
+            waits_for(&world, pid);
+            world.write("go", "");
+            world.settles("default", "MASTER", "running");
+            assert_eq!(
+                world.ran("hooks"),
+                ["start"],
+                "it runs, so it is not started again"
+            );
+            daemon.end();
+        },
+    );
 }
 
 #[test]
 fn a_start_whose_process_was_not_recorded_is_found() {
-    netns::run("restart::a_start_whose_process_was_not_recorded_is_found", || {
-        let world = slow_world("");
-        let pid = killed_in_the_middle_of_a_start(&world);
-        // As if the daemon had died between the spawn and its record.
-        let record = world.read("run/run.json");
-        let kept: Vec<&str> = record.lines().filter(|line| !line.contains(&format!("{pid}"))).collect();
-        assert!(kept.len() < record.lines().count(), "{record}");
-        fs::write(world.path("run/run.json"), kept.join("\n") + "\n").unwrap();
-        let daemon = world.daemon();
-        waits_for(&world, pid);
-        world.write("go", "");
-        world.settles("default", "MASTER", "running");
-        assert_eq!(world.ran("hooks"), ["start", "start"]);
-        daemon.end();
-    });
+    netns::run(
+        "restart::a_start_whose_process_was_not_recorded_is_found",
+        || {
+            let world = slow_world("");
+            let pid = killed_in_the_middle_of_a_start(&world);
+            // As if the daemon had died between the spawn and its record.
+            let record = world.read("run/run.json");
+            let kept: Vec<&str> = record
+                .lines()
+                .filter(|line| !line.contains(&format!("{pid}")))
+                .collect();
+            assert!(kept.len() < record.lines().count(), "{record}");
+            fs::write(world.path("run/run.json"), kept.join("\n") + "\n").unwrap();
+            let daemon = world.daemon();
+            waits_for(&world, pid);
+            world.write("go", "");
+            world.settles("default", "MASTER", "running");
+            assert_eq!(world.ran("hooks"), ["start", "start"]);
+            daemon.end();
+        },
+    );
 }
 
 #[test]
 fn a_start_of_the_earlier_life_has_its_old_deadline() {
-    netns::run("restart::a_start_of_the_earlier_life_has_its_old_deadline", || {
-        let world = World::new();
-        world.service("");
-        world.script("hang.sh", "echo $$ > HERE/pid; exec sleep 1000");
-        world.config(&format!(
+    netns::run(
+        "restart::a_start_of_the_earlier_life_has_its_old_deadline",
+        || {
+            let world = World::new();
+            world.service("");
+            world.script("hang.sh", "echo $$ > HERE/pid; exec sleep 1000");
+            world.config(&format!(
             "keepstart:\n  vip: {VIP}\n  start: {{run: HERE/hang.sh, timeout: 2s, kill-after: 1s}}\n  \
              stop: HERE/stop.sh\n  retry: {{first: 10m, longest: 10m}}\n"
         ));
-        add_vip();
-        let daemon = world.daemon();
-        world.until("it hangs", || !world.read("pid").is_empty());
-        let pid: u32 = world.read("pid").trim().parse().unwrap();
-        daemon.kill();
-        let daemon = world.daemon();
-        world.until("it is ended", || !is_alive(pid));
-        world.until("it is counted", || world.instance("default")["last_job"]["result"] == "timed-out");
-        daemon.end();
-    });
+            add_vip();
+            let daemon = world.daemon();
+            world.until("it hangs", || !world.read("pid").is_empty());
+            let pid: u32 = world.read("pid").trim().parse().unwrap();
+            daemon.kill();
+            let daemon = world.daemon();
+            world.until("it is ended", || !is_alive(pid));
+            world.until("it is counted", || {
+                world.instance("default")["last_job"]["result"] == "timed-out"
+            });
+            daemon.end();
+        },
+    );
 }
 
 #[test]
 fn a_stop_is_due_when_the_role_went_while_no_daemon_ran() {
-    netns::run("restart::a_stop_is_due_when_the_role_went_while_no_daemon_ran", || {
-        let world = World::new();
-        world.service("");
-        world.config(&format!("keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"));
-        add_vip();
-        let daemon = world.daemon();
-        world.settles("default", "MASTER", "running");
-        let epoch = world.instance("default")["epoch"].as_u64().unwrap();
-        daemon.kill();
-        del_vip();
-        let daemon = world.daemon();
-        world.settles("default", "BACKUP", "stopped");
-        assert_eq!(world.ran("hooks"), ["start", "stop"]);
-        assert!(world.instance("default")["epoch"].as_u64().unwrap() > epoch);
-        daemon.end();
-        // And nothing when nothing has changed.
-        let daemon = world.daemon();
-        world.settles("default", "BACKUP", "stopped");
-        assert_eq!(world.ran("hooks"), ["start", "stop"]);
-        daemon.end();
-    });
+    netns::run(
+        "restart::a_stop_is_due_when_the_role_went_while_no_daemon_ran",
+        || {
+            let world = World::new();
+            world.service("");
+            world.config(&format!(
+                "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+            ));
+            add_vip();
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            let epoch = world.instance("default")["epoch"].as_u64().unwrap();
+            daemon.kill();
+            del_vip();
+            let daemon = world.daemon();
+            world.settles("default", "BACKUP", "stopped");
+            assert_eq!(world.ran("hooks"), ["start", "stop"]);
+            assert!(world.instance("default")["epoch"].as_u64().unwrap() > epoch);
+            daemon.end();
+            // And nothing when nothing has changed.
+            let daemon = world.daemon();
+            world.settles("default", "BACKUP", "stopped");
+            assert_eq!(world.ran("hooks"), ["start", "stop"]);
+            daemon.end();
+        },
+    );
 }
 
 #[test]
@@ -147,7 +175,9 @@ fn damaged_state_is_set_aside() {
     netns::run("restart::damaged_state_is_set_aside", || {
         let world = World::new();
         world.service("");
-        world.config(&format!("keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"));
+        world.config(&format!(
+            "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+        ));
         world.daemon().end();
         fs::write(world.path("run/run.json"), b"\x00\xff{{{ not a record\n").unwrap();
         fs::write(world.path("state/epoch"), "nor an epoch\n").unwrap();
@@ -158,7 +188,10 @@ fn damaged_state_is_set_aside() {
         let log = world.log();
         assert!(log.contains("run.json") && log.contains("epoch"), "{log}");
         let aside = |directory: &str| fs::read_dir(world.path(directory)).unwrap().count();
-        assert!(aside("run") >= 4 && aside("state") >= 2, "both are kept for a look");
+        assert!(
+            aside("run") >= 4 && aside("state") >= 2,
+            "both are kept for a look"
+        );
         daemon.end();
     });
 }
@@ -168,7 +201,10 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -189,7 +225,11 @@ fn killed_at_any_moment_of_a_flapping_world() {
             let daemon = world.daemon_unready(|_| {});
             let moment = random.below(8);
             for _ in 0..moment {
-                if present { del_vip() } else { add_vip() }
+                if present {
+                    del_vip();
+                } else {
+                    add_vip();
+                }
                 present = !present;
                 pause(ms(random.below(60)));
             }
@@ -197,13 +237,26 @@ fn killed_at_any_moment_of_a_flapping_world() {
             daemon.kill();
             if round % 5 == 4 {
                 let daemon = world.daemon();
-                let (role, service) = if present { ("MASTER", "running") } else { ("BACKUP", "stopped") };
+                let (role, service) = if present {
+                    ("MASTER", "running")
+                } else {
+                    ("BACKUP", "stopped")
+                };
                 world.settles("default", role, service);
-                assert_eq!(world.exists("running"), present, "seed {seed}, round {round}\n{}", world.log());
+                assert_eq!(
+                    world.exists("running"),
+                    present,
+                    "seed {seed}, round {round}\n{}",
+                    world.log()
+                );
                 world.ran("hooks");
                 daemon.kill();
             }
         }
-        assert!(world.ran("hooks").len() > 10, "seed {seed}: {:?}", world.lines("hooks"));
+        assert!(
+            world.ran("hooks").len() > 10,
+            "seed {seed}: {:?}",
+            world.lines("hooks")
+        );
     });
 }

@@ -95,7 +95,12 @@ impl World {
             .spawn()
             .unwrap();
         let text = self.placed(&format!("#!/bin/sh\n{body}\n"));
-        writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        writer
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
         assert!(writer.wait().unwrap().success());
         path
     }
@@ -114,7 +119,11 @@ impl World {
 
     /// The same for one instance of several: start-NAME.sh, stop-NAME.sh, hooks-NAME, running-NAME.
     pub(crate) fn service_named(&self, name: &str, meanwhile: &str) {
-        let end = if name.is_empty() { String::new() } else { format!("-{name}") };
+        let end = if name.is_empty() {
+            String::new()
+        } else {
+            format!("-{name}")
+        };
         for (action, effect) in [("start", "touch"), ("stop", "rm -f")] {
             let body = format!(
                 "echo begin {action} $KEEPSTART_EPOCH $$ >> HERE/hooks{end}\n{meanwhile}\n\
@@ -131,7 +140,10 @@ impl World {
 
     pub(crate) fn command_of(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env(MARK, self.here()).stdin(Stdio::null()).current_dir("/");
+        command
+            .env(MARK, self.here())
+            .stdin(Stdio::null())
+            .current_dir("/");
         for name in FOREIGN {
             command.env_remove(name);
         }
@@ -157,13 +169,22 @@ impl World {
 
     pub(crate) fn daemon_with(&self, change: impl FnOnce(&mut Command)) -> Daemon {
         let daemon = self.daemon_unready(change);
-        let is_ready = || self.log().rsplit(BEGUN).next().is_some_and(|life| life.contains("ready: "));
+        let is_ready = || {
+            self.log()
+                .rsplit(BEGUN)
+                .next()
+                .is_some_and(|life| life.contains("ready: "))
+        };
         self.until("ready", is_ready);
         daemon
     }
 
     pub(crate) fn daemon_unready(&self, change: impl FnOnce(&mut Command)) -> Daemon {
-        let mut log = File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let mut log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
         writeln!(log, "{BEGUN}").unwrap();
         let mut command = self.command();
         command.arg("-c").arg(self.path("config.yaml")).arg("run");
@@ -185,7 +206,8 @@ impl World {
     #[track_caller]
     pub(crate) fn status_of(&self, file: &str) -> Value {
         let said = self.keepstart_of(file, &["status", "--json"]);
-        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}\n{}", self.log()))
+        serde_json::from_str(&said.out)
+            .unwrap_or_else(|error| panic!("{error}: {said:?}\n{}", self.log()))
     }
 
     #[track_caller]
@@ -193,7 +215,9 @@ impl World {
         let status = self.status();
         let instances = status["instances"].as_array().unwrap();
         let found = instances.iter().find(|instance| instance["name"] == name);
-        found.unwrap_or_else(|| panic!("no instance {name}: {status:#}")).clone()
+        found
+            .unwrap_or_else(|| panic!("no instance {name}: {status:#}"))
+            .clone()
     }
 
     /// Waits until it is so; says what `what` was and what the log has otherwise.
@@ -217,9 +241,17 @@ impl World {
             || {
                 seen = self.instance(instance);
                 let next = seen["next"]["kind"].as_str().unwrap_or_default();
-                seen["role"] == role && seen["service"] == service && matches!(next, "nothing" | "held")
+                seen["role"] == role
+                    && seen["service"] == service
+                    && matches!(next, "nothing" | "held")
             },
-            || format!("{instance} is never {role} and {service}\nhooks:\n{}\n{}", self.read("hooks"), self.log()),
+            || {
+                format!(
+                    "{instance} is never {role} and {service}\nhooks:\n{}\n{}",
+                    self.read("hooks"),
+                    self.log()
+                )
+            },
         );
     }
 
@@ -229,9 +261,14 @@ impl World {
         let lines = self.lines(hooks);
         let mut ran = Vec::new();
         for pair in lines.chunks(2) {
-            let word = |line: &String, at: usize| line.split(' ').nth(at).unwrap_or_default().to_owned();
-            let [begin, end] = pair else { panic!("{hooks}: unfinished: {lines:#?}") };
-            let fits = word(begin, 0) == "begin" && word(end, 0) == "end" && word(begin, 3) == word(end, 3);
+            let word =
+                |line: &String, at: usize| line.split(' ').nth(at).unwrap_or_default().to_owned();
+            let [begin, end] = pair else {
+                panic!("{hooks}: unfinished: {lines:#?}")
+            };
+            let fits = word(begin, 0) == "begin"
+                && word(end, 0) == "end"
+                && word(begin, 3) == word(end, 3);
             assert!(fits, "{hooks}: overlap at {begin:?}, {end:?}: {lines:#?}");
             ran.push(word(end, 1));
         }
@@ -260,7 +297,9 @@ impl World {
         processes()
             .filter(|pid| {
                 let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-                environment.split(|byte| *byte == 0).any(|one| one == mark.as_bytes())
+                environment
+                    .split(|byte| *byte == 0)
+                    .any(|one| one == mark.as_bytes())
             })
             .filter_map(|pid| Pid::from_raw(pid.cast_signed()))
             .collect()
@@ -326,7 +365,8 @@ pub(crate) fn said(mut command: Command) -> Said {
     let output = command.output().expect("run the command");
     let code = output.status.code();
     Said {
-        code: code.unwrap_or_else(|| panic!("{command:?} was killed: {:?}", output.status.signal())),
+        code: code
+            .unwrap_or_else(|| panic!("{command:?} was killed: {:?}", output.status.signal())),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
@@ -346,12 +386,15 @@ pub(crate) fn proc_status(pid: u32, field: &str) -> Option<String> {
 
 /// Whether the process is there and no zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    proc_status(pid, "State").is_some_and(|state| !state.starts_with('Z') && !state.starts_with('X'))
+    proc_status(pid, "State")
+        .is_some_and(|state| !state.starts_with('Z') && !state.starts_with('X'))
 }
 
 pub(crate) fn children_of(pid: u32) -> Vec<u32> {
     let parent = pid.to_string();
-    processes().filter(|pid| proc_status(*pid, "PPid").as_deref() == Some(&parent)).collect()
+    processes()
+        .filter(|pid| proc_status(*pid, "PPid").as_deref() == Some(&parent))
+        .collect()
 }
 
 pub(crate) fn count_of(directory: &str) -> usize {

@@ -1,0 +1,112 @@
+//! What does not grow: the daemon's memory, its log and its disk under a script that prints without end, and its
+//! descriptors, threads and children over many flips.
+
+use crate::netns::{self, ip};
+use crate::wait::wait_until;
+use crate::world::{PATIENCE, VIP, World, children_of, count_of, ms, pause, proc_status};
+
+fn add_vip() {
+    ip(&format!("addr add {VIP}/32 dev lo"));
+}
+
+fn del_vip() {
+    ip(&format!("addr del {VIP}/32 dev lo"));
+}
+
+#[test]
+fn a_script_that_prints_without_end_fills_nothing() {
+    netns::run(
+        "bounds::a_script_that_prints_without_end_fills_nothing",
+        || {
+            let world = World::new();
+            world.script("print.sh", "yes 'a line of some length, as scripts print them' | head -c 300000000\nsleep 1\necho the last word");
+            world.service_named("other", "");
+            world.config(&format!(
+                "instances:\n  loud: {{vip: {VIP}, start: HERE/print.sh, stop: 'true'}}\n  \
+             other: {{vip: 10.77.0.2, start: HERE/start-other.sh, stop: HERE/stop-other.sh}}\n"
+            ));
+            add_vip();
+            let daemon = world.daemon();
+            ip("addr add 10.77.0.2/32 dev lo");
+            world.settles("other", "MASTER", "running");
+            world.settles("loud", "MASTER", "running");
+            let loud = world.instance("loud");
+            assert_eq!(loud["last_job"]["result"], "done", "{loud:#}");
+            let memory = proc_status(daemon.pid(), "VmHWM").unwrap();
+            let memory_kb: u64 = memory.split_whitespace().next().unwrap().parse().unwrap();
+            assert!(memory_kb < 64 * 1024, "{memory}");
+            world.until("a word on what was left out", || {
+                world.log().contains("left out")
+            });
+            world.until("the end of the output", || {
+                world.log().contains("the last word")
+            });
+            let log = std::fs::metadata(world.path("log")).unwrap().len();
+            assert!(log < 20_000_000, "a log of {log} bytes");
+            // When nobody writes any more, its file goes.
+            world.until("the file is gone", || outputs(&world) == 0);
+            daemon.end();
+        },
+    );
+}
+
+/// How many files of output there are.
+fn outputs(world: &World) -> usize {
+    std::fs::read_dir(world.path("run/output")).unwrap().count()
+}
+
+#[test]
+fn two_hundred_flips_leave_nothing_behind() {
+    netns::run("bounds::two_hundred_flips_leave_nothing_behind", || {
+        let world = World::new();
+        world.service("");
+        world.config(&format!(
+            "keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: HERE/stop.sh\n  debounce: 0\n  \
+             is-running: test -e HERE/running\n"
+        ));
+        let daemon = world.daemon();
+        let descriptors = || count_of(&format!("/proc/{}/fd", daemon.pid()));
+        let threads = || count_of(&format!("/proc/{}/task", daemon.pid()));
+        let flip = || {
+            add_vip();
+            pause(ms(15));
+            del_vip();
+            pause(ms(15));
+        };
+        flip();
+        world.settles("default", "BACKUP", "stopped");
+        world.until("the output is gone", || outputs(&world) == 0);
+        let before = descriptors();
+        for _ in 0..200 {
+            flip();
+        }
+        world.settles("default", "BACKUP", "stopped");
+        assert!(!world.exists("running"));
+        world.ran("hooks");
+        world.until("the output is gone", || outputs(&world) == 0);
+        wait_until(
+            PATIENCE,
+            || descriptors() <= before,
+            || format!("{} descriptors after {before}", descriptors()),
+        );
+        wait_until(
+            PATIENCE,
+            || threads() <= 6,
+            || format!("{} threads", threads()),
+        );
+        assert_eq!(
+            children_of(daemon.pid()),
+            Vec::<u32>::new(),
+            "neither jobs nor zombies"
+        );
+        let instance = world.instance("default");
+        assert_eq!(
+            instance["transitions"].as_u64().unwrap() % 2,
+            1,
+            "{instance:#}"
+        );
+        let status = world.status();
+        assert_eq!(status["daemon"]["log_dropped"], 0, "{status:#}");
+        daemon.end();
+    });
+}
