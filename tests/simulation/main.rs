@@ -18,6 +18,7 @@ mod setup;
 mod told;
 mod world;
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,8 +30,29 @@ const FLIPS: u64 = 1_000_000;
 /// Flips of one world, in two halves with a rest after each.
 const FLIPS_OF_A_WORLD: u64 = 4_000;
 
-/// Seeds of worlds that went wrong once, and what was wrong.
-const REGRESSIONS: &[(u64, &str)] = &[];
+/// Seeds of worlds that went wrong before a fault was mended, and the fault. A seed means another world once
+/// the simulation makes its choices otherwise: take the mending out again to find the new one.
+const REGRESSIONS: &[(u64, &str)] = &[
+    (0, "a start began while the loss of the role was held back"),
+    (
+        0,
+        "a renamed link that only a dump showed did not concern who waited for the new name",
+    ),
+    (0, "an instance that came back used its epochs again"),
+    (0, "a start that was cancelled was not followed by a stop"),
+    (
+        1,
+        "an is-running that could not be executed was asked without any wait",
+    ),
+    (1, "the deadline of an adopted job was in the past"),
+    (5, "the role of an old rule was believed after a reload"),
+    (9, "an interrupted start has to leave the service in doubt"),
+    (61, "a service that nobody looked after was believed to run"),
+    (
+        177,
+        "the end of a link that was not in the table left its addresses",
+    ),
+];
 
 /// Lives through one world.
 fn live(seed: u64, flips: u64, record: Record) -> (Verdict, String, u64) {
@@ -94,8 +116,9 @@ fn invariants_hold_in_every_world() {
 
 #[test]
 fn worlds_that_went_wrong_once_go_well() {
-    for (seed, _) in REGRESSIONS {
-        go_well(*seed);
+    let seeds: BTreeSet<_> = REGRESSIONS.iter().map(|(seed, _)| *seed).collect();
+    for seed in seeds {
+        go_well(seed);
     }
 }
 
