@@ -1,0 +1,5 @@
+//! Later.
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    Ok(())
+}
