@@ -32,10 +32,17 @@ struct Contestant {
     name: &'static str,
     route: Route,
     reports: Reports,
-    flips: Vec<(u64, Flip)>,
+    flips: Vec<Flipped>,
     runs: Vec<Run>,
     wrong_ends: usize,
     _process: Process,
+}
+
+/// A change of the VIP: it happened between the question to the kernel and its answer.
+struct Flipped {
+    asked_ns: u64,
+    answered_ns: u64,
+    flip: Flip,
 }
 
 struct Run {
@@ -99,9 +106,13 @@ impl Contestant {
     }
 
     fn flip(&mut self, flip: Flip) -> anyhow::Result<()> {
-        self.route.flip(VIP, flip)?;
-        // Taken after the kernel's answer, so that nothing is called late that could not have known.
-        self.flips.push((now_ns(), flip));
+        let asked_ns = self.route.flip(VIP, flip)?;
+        let answered_ns = now_ns();
+        self.flips.push(Flipped {
+            asked_ns,
+            answered_ns,
+            flip,
+        });
         Ok(())
     }
 
@@ -109,7 +120,7 @@ impl Contestant {
         let back = self
             .flips
             .last()
-            .map_or(Flip::Gain, |(_, flip)| flip.back());
+            .map_or(Flip::Gain, |last| last.flip.back());
         self.flip(back)
     }
 
@@ -149,7 +160,7 @@ impl Contestant {
         self.runs.sort_by_key(|run| run.begin_ns);
         let ran = self.runs.last().map(|run| run.flip);
         let ran = ran.with_context(|| format!("{} ran no hook at all", self.name))?;
-        self.wrong_ends += usize::from(self.flips.last().is_some_and(|(_, flip)| *flip != ran));
+        self.wrong_ends += usize::from(self.flips.last().is_some_and(|last| last.flip != ran));
         Ok(())
     }
 
@@ -169,15 +180,12 @@ impl Contestant {
             .flips
             .iter()
             .skip(1)
-            .map(|(at_ns, _)| *at_ns)
+            .map(|next| next.asked_ns)
             .chain([u64::MAX]);
         // The first flip ended the warm-up.
-        mistakes.missed = self
-            .flips
-            .iter()
-            .zip(ends)
-            .skip(1)
-            .filter(|(f, end)| self.missed(**f, *end))
+        let held = self.flips.iter().zip(ends).skip(1);
+        mistakes.missed = held
+            .filter(|(flipped, end_ns)| self.missed(flipped, *end_ns))
             .count();
         mistakes
     }
@@ -186,23 +194,22 @@ impl Contestant {
     fn stale(&self, run: &Run) -> bool {
         let before = self
             .flips
-            .partition_point(|(at_ns, _)| *at_ns <= run.begin_ns);
+            .partition_point(|flipped| flipped.asked_ns <= run.begin_ns);
         let now = before.checked_sub(1).and_then(|last| self.flips.get(last));
-        now.is_some_and(|(at_ns, flip)| {
+        now.is_some_and(|now| {
             let allowed_ms = match run.flip {
                 Flip::Gain => EXEC_MS,
                 Flip::Loss => WINDOW_MS + EXEC_MS,
             };
-            *flip != run.flip && run.begin_ns - at_ns > allowed_ms * MS
+            now.flip != run.flip && run.begin_ns > now.answered_ns + allowed_ms * MS
         })
     }
 
     /// Whether a role that was held for long had no hook of its own.
-    fn missed(&self, (at_ns, flip): (u64, Flip), end_ns: u64) -> bool {
-        let held = end_ns - at_ns >= HELD_MS * MS;
-        // The flip's time is that of the kernel's answer, which a hook may overtake.
-        let from_ns = at_ns - MS;
-        let answers = |run: &Run| run.flip == flip && (from_ns..end_ns).contains(&run.begin_ns);
+    fn missed(&self, flipped: &Flipped, end_ns: u64) -> bool {
+        let held = end_ns.saturating_sub(flipped.answered_ns) >= HELD_MS * MS;
+        let meanwhile = flipped.asked_ns..end_ns;
+        let answers = |run: &Run| run.flip == flipped.flip && meanwhile.contains(&run.begin_ns);
         held && !self.runs.iter().any(answers)
     }
 }

@@ -110,13 +110,16 @@ impl Contestant {
     fn warm_up(&mut self) -> anyhow::Result<()> {
         const TRIES: usize = 20;
         for _ in 0..TRIES {
-            self.lever.flip(Flip::Gain)?;
-            let heard = self.reports.next(now_ns() + CALM_MS * MS)?.is_some();
-            if heard {
-                return self.turn(Flip::Loss).map(drop);
+            let mut heard = Vec::new();
+            for flip in [Flip::Gain, Flip::Loss] {
+                self.lever.flip(flip)?;
+                while let Some(report) = self.reports.next(now_ns() + CALM_MS * MS)? {
+                    heard.push(report.flip);
+                }
             }
-            self.lever.flip(Flip::Loss)?;
-            while self.reports.next(now_ns() + CALM_MS * MS)?.is_some() {}
+            if heard.ends_with(&[Flip::Gain, Flip::Loss]) {
+                return Ok(());
+            }
         }
         anyhow::bail!("{} does not listen", self.name)
     }
@@ -129,15 +132,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
         contestant.warm_up()?;
     }
     let rounds = rounds::rounds(200);
-    for round in 0..rounds {
+    for _ in 0..rounds {
         for flip in [Flip::Gain, Flip::Loss] {
             for contestant in &mut contestants {
                 contestant.measure(flip)?;
             }
         }
         // Everybody follows everybody else in turn.
-        contestants.rotate_left(usize::from(round + 1 < rounds));
+        contestants.rotate_left(1);
     }
+    let turned = rounds % contestants.len();
+    contestants.rotate_right(turned);
     for contestant in &mut contestants {
         let more = contestant.reports.next(now_ns() + CALM_MS * MS)?;
         ensure!(
@@ -185,7 +190,6 @@ fn contestants(directory: &Path) -> anyhow::Result<Vec<Contestant>> {
 }
 
 fn print(mut contestants: Vec<Contestant>) -> anyhow::Result<()> {
-    contestants.sort_by_key(|contestant| !contestant.name.starts_with("floor"));
     let tables: [(&str, Take); 2] = [
         (
             "gains (bar for keepstart: p50 ≤ 1.25 × floor, p99 ≤ 2 × floor)",
