@@ -10,6 +10,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::support::clock::{MS, now_ns, sleep_until};
 use crate::support::hook::{Flip, Moment, Reports};
+use crate::support::places::Places;
 use crate::support::process::Process;
 use crate::support::route::Route;
 use crate::support::table::{Table, say};
@@ -215,8 +216,8 @@ impl Contestant {
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let directory = tempfile::tempdir().context("cannot make a directory")?;
-    let mut contestants = contestants(directory.path())?;
+    let places = Places::make()?;
+    let mut contestants = contestants(&places)?;
     for contestant in &mut contestants {
         contestant.warm_up()?;
     }
@@ -303,7 +304,8 @@ fn row(contestant: &Contestant) -> Vec<String> {
         .collect()
 }
 
-fn contestants(directory: &Path) -> anyhow::Result<Vec<Contestant>> {
+fn contestants(places: &Places) -> anyhow::Result<Vec<Contestant>> {
+    let directory = places.disk();
     let hook = &hook::compile(directory)?;
     let sleep_ms = Some(HOOK_MS);
     let reports = |name: &str| Reports::make(directory.join(name));
@@ -312,8 +314,8 @@ fn contestants(directory: &Path) -> anyhow::Result<Vec<Contestant>> {
             floor::start(VIP, hook, reports, sleep_ms)
         })?,
         Contestant::new("keepstart", reports("keepstart")?, |reports| {
-            let file = daemon::configure(directory, &[VIP], hook, reports, sleep_ms)?;
-            Ok(daemon::start(directory, &file)?.process)
+            let file = daemon::configure(places, &[VIP], hook, reports, sleep_ms)?;
+            Ok(daemon::start(places, &file)?.process)
         })?,
         Contestant::new("`ip monitor` shell loop", reports("shell")?, |reports| {
             shell::start(VIP, hook, reports, sleep_ms)

@@ -2,15 +2,15 @@
 //! how soon it is ready. About a minute.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 
 use crate::support::clock::now_ns;
 use crate::support::hook::Reports;
 use crate::support::keepalived::Keepalived;
+use crate::support::places::Places;
 use crate::support::stats::{Samples, ratio};
 use crate::support::table::{Table, say};
 use crate::support::{daemon, floor, hook, keepalived, namespace, procfs, rounds};
@@ -51,24 +51,25 @@ impl Seen {
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let directory = tempfile::tempdir().context("cannot make a directory")?;
-    namespace::inside(|| in_namespace(directory.path()))
+    let places = Places::make()?;
+    namespace::inside(|| in_namespace(&places))
 }
 
-fn in_namespace(directory: &Path) -> anyhow::Result<()> {
+fn in_namespace(places: &Places) -> anyhow::Result<()> {
+    let directory = places.disk();
     let hook = &hook::compile(directory)?;
     let fifo = Reports::make(directory.join("reports"))?;
-    let file = daemon::configure(directory, &[VIP], hook, fifo.path(), None)?;
+    let file = daemon::configure(places, &[VIP], hook, fifo.path(), None)?;
     let (mut floor_ns, mut keepstart_ns) = (Vec::new(), Vec::new());
     for _ in 0..rounds::rounds(STARTS).min(STARTS) {
         let begin_ns = now_ns();
         drop(floor::start(VIP, hook, fifo.path(), None)?);
         floor_ns.push(now_ns() - begin_ns);
-        keepstart_ns.push(daemon::start(directory, &file)?.ready_ns);
+        keepstart_ns.push(daemon::start(places, &file)?.ready_ns);
     }
     let p50 = |ns| Some(Samples::new(ns).quantile(50));
     let floor = floor::start(VIP, hook, fifo.path(), None)?;
-    let keepstart = daemon::start(directory, &file)?.process;
+    let keepstart = daemon::start(places, &file)?.process;
     let mut seen = vec![
         Seen::new("floor: recv, posix_spawn", vec![floor.pid()], p50(floor_ns)),
         Seen::new("keepstart", vec![keepstart.pid()], p50(keepstart_ns)),

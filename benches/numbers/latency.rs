@@ -6,10 +6,12 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use rustix::process::{getpriority_process, setpriority_process};
 
 use crate::support::clock::{MS, now_ns, sleep_until};
 use crate::support::hook::{Flip, Reports};
 use crate::support::keepalived::Keepalived;
+use crate::support::places::Places;
 use crate::support::process::Process;
 use crate::support::route::{Observer, Route};
 use crate::support::stats::{Samples, ratio, us};
@@ -126,15 +128,24 @@ impl Contestant {
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let directory = tempfile::tempdir().context("cannot make a directory")?;
-    let mut contestants = contestants(directory.path())?;
+    let places = Places::make()?;
+    let mut contestants = contestants(&places)?;
     for contestant in &mut contestants {
         contestant.warm_up()?;
     }
-    let rounds = rounds::rounds(200);
+    // So that this thread hears of keepalived's address as soon as keepalived itself can. Only root may.
+    let niceness = getpriority_process(None)?;
+    let _ = setpriority_process(None, -20);
+    let measured = measure(&mut contestants, rounds::rounds(200));
+    let _ = setpriority_process(None, niceness);
+    measured?;
+    print(contestants)
+}
+
+fn measure(contestants: &mut [Contestant], rounds: usize) -> anyhow::Result<()> {
     for _ in 0..rounds {
         for flip in [Flip::Gain, Flip::Loss] {
-            for contestant in &mut contestants {
+            for contestant in &mut *contestants {
                 contestant.measure(flip)?;
             }
         }
@@ -143,7 +154,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     let turned = rounds % contestants.len();
     contestants.rotate_right(turned);
-    for contestant in &mut contestants {
+    for contestant in contestants {
         let more = contestant.reports.next(now_ns() + CALM_MS * MS)?;
         ensure!(
             more.is_none(),
@@ -151,10 +162,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
             contestant.name
         );
     }
-    print(contestants)
+    Ok(())
 }
 
-fn contestants(directory: &Path) -> anyhow::Result<Vec<Contestant>> {
+fn contestants(places: &Places) -> anyhow::Result<Vec<Contestant>> {
+    let directory = places.disk();
     let hook = &hook::compile(directory)?;
     let reports = |name: &str| Reports::make(directory.join(name));
     let route = |process| Ok((Lever::Route(Route::open()?), Some(process)));
@@ -163,8 +175,8 @@ fn contestants(directory: &Path) -> anyhow::Result<Vec<Contestant>> {
             route(floor::start(VIP, hook, reports, None)?)
         })?,
         Contestant::new("keepstart", reports("keepstart")?, |reports| {
-            let file = daemon::configure(directory, &[VIP], hook, reports, None)?;
-            route(daemon::start(directory, &file)?.process)
+            let file = daemon::configure(places, &[VIP], hook, reports, None)?;
+            route(daemon::start(places, &file)?.process)
         })?,
         Contestant::new("`ip monitor` shell loop", reports("shell")?, |reports| {
             route(shell::start(VIP, hook, reports, None)?)

@@ -14,6 +14,7 @@ use super::SIZES;
 use super::pure::{nobodys, somebodys};
 use crate::support::clock::{MS, now_ns, sleep_until};
 use crate::support::hook::{self, Flip, Reports};
+use crate::support::places::Places;
 use crate::support::process::Process;
 use crate::support::route::Route;
 use crate::support::stats::{ratio, us};
@@ -30,8 +31,10 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 struct Contestant {
     instances: u32,
-    daemon: Process,
+    /// Ends before the daemon, and both before their directories.
     _watch: Process,
+    daemon: Process,
+    _places: Places,
     /// Bytes that the watcher has printed.
     watched: Arc<AtomicUsize>,
     route: Route,
@@ -57,13 +60,12 @@ impl Spent {
 }
 
 impl Contestant {
-    fn new(directory: &Path, hook: &Path, instances: u32) -> anyhow::Result<Self> {
-        let directory = directory.join(instances.to_string());
-        std::fs::create_dir(&directory).context("cannot make a directory")?;
-        let reports = Reports::make(directory.join("reports"))?;
+    fn new(hook: &Path, instances: u32) -> anyhow::Result<Self> {
+        let places = Places::make()?;
+        let reports = Reports::make(places.disk().join("reports"))?;
         let vips: Vec<_> = (0..instances).map(somebodys).collect();
-        let file = daemon::configure(&directory, &vips, hook, reports.path(), None)?;
-        let started = namespace::inside(|| Ok((daemon::start(&directory, &file)?, Route::open()?)));
+        let file = daemon::configure(&places, &vips, hook, reports.path(), None)?;
+        let started = namespace::inside(|| Ok((daemon::start(&places, &file)?, Route::open()?)));
         let (daemon, route) = started?;
         let mut command = daemon::command(&file, &["status", "--watch"]);
         let mut watch = Process::start(command.stdout(Stdio::piped()))?;
@@ -74,8 +76,9 @@ impl Contestant {
             .context("the watcher has no stdout")?;
         Ok(Self {
             instances,
-            daemon: daemon.process,
             _watch: watch,
+            daemon: daemon.process,
+            _places: places,
             watched: count(stdout),
             route,
             reports,
@@ -122,9 +125,9 @@ fn count(mut stdout: impl std::io::Read + Send + 'static) -> Arc<AtomicUsize> {
 }
 
 pub(super) fn run() -> anyhow::Result<()> {
-    let directory = tempfile::tempdir().context("cannot make a directory")?;
-    let hook = hook::compile(directory.path())?;
-    let make = |instances| Contestant::new(directory.path(), &hook, instances);
+    let places = Places::make()?;
+    let hook = hook::compile(places.disk())?;
+    let make = |instances| Contestant::new(&hook, instances);
     let mut contestants = SIZES.into_iter().map(make).collect::<Result<Vec<_>, _>>()?;
     thread::sleep(SETTLE);
     let rounds = u32::try_from(rounds::rounds(100))?;

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 
 use super::clock::now_ns;
 use super::hook::Flip;
+use super::places::Places;
 use super::process::Process;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_keepstart");
@@ -30,15 +31,16 @@ pub(crate) struct Daemon {
 /// Writes a file with nothing in it but what has no default, and the directories of this bench. One instance is
 /// written as the `keepstart:` section, more as `instances:`.
 pub(crate) fn configure(
-    directory: &Path,
+    places: &Places,
     vips: &[Ipv4Addr],
     hook: &Path,
     reports: &Path,
     sleep_ms: Option<u32>,
 ) -> anyhow::Result<PathBuf> {
-    let at = directory.display();
-    let mut text =
-        format!("application:\n  daemon: no\n  runtime-dir: {at}/run\n  state-dir: {at}/state\n");
+    let (disk, memory) = (places.disk().display(), places.memory().display());
+    let mut text = format!(
+        "application:\n  daemon: no\n  runtime-dir: {memory}/run\n  state-dir: {disk}/state\n"
+    );
     let (hook, reports) = (hook.display(), reports.display());
     let sleep = sleep_ms.map(|ms| format!(", '{ms}'")).unwrap_or_default();
     let section = |text: &mut String, indent: &str, vip: Ipv4Addr| {
@@ -61,7 +63,7 @@ pub(crate) fn configure(
             section(&mut text, "    ", *vip)?;
         }
     }
-    let file = directory.join("config.yaml");
+    let file = places.disk().join("config.yaml");
     fs::write(&file, text).context("cannot write the daemon's configuration")?;
     Ok(file)
 }
@@ -74,11 +76,11 @@ pub(crate) fn command(file: &Path, words: &[&str]) -> Command {
 }
 
 /// Starts the daemon in the namespace of the calling thread; returns when it is ready.
-pub(crate) fn start(directory: &Path, file: &Path) -> anyhow::Result<Daemon> {
-    let notify = directory.join("notify");
+pub(crate) fn start(places: &Places, file: &Path) -> anyhow::Result<Daemon> {
+    let notify = places.disk().join("notify");
     let socket = UnixDatagram::bind(&notify).context("cannot make a notification socket")?;
     socket.set_read_timeout(Some(READY_DEADLINE))?;
-    let log_path = directory.join("log");
+    let log_path = places.disk().join("log");
     let log = File::create(&log_path).context("cannot make the daemon's log")?;
     let mut command = command(file, &["run"]);
     command

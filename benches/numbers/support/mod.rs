@@ -6,6 +6,7 @@ pub(crate) mod floor;
 pub(crate) mod hook;
 pub(crate) mod keepalived;
 pub(crate) mod namespace;
+pub(crate) mod places;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod rounds;
