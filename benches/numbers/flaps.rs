@@ -206,12 +206,12 @@ impl Contestant {
         })
     }
 
-    /// Whether a role that was held for long had no hook of its own.
+    /// Whether a role was held for long, and at its end the last hook was still that of the other role.
     fn missed(&self, flipped: &Flipped, end_ns: u64) -> bool {
         let held = end_ns.saturating_sub(flipped.answered_ns) >= HELD_MS * MS;
-        let meanwhile = flipped.asked_ns..end_ns;
-        let answers = |run: &Run| run.flip == flipped.flip && meanwhile.contains(&run.begin_ns);
-        held && !self.runs.iter().any(answers)
+        let before = self.runs.partition_point(|run| run.begin_ns < end_ns);
+        let last = before.checked_sub(1).and_then(|last| self.runs.get(last));
+        held && last.is_none_or(|last| last.flip != flipped.flip)
     }
 }
 
@@ -255,7 +255,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "Wrong end: of four series, half of them ending with the VIP present, those whose last hook was the wrong \
          one.\nDuplicate: the action of the hook before. Overlap: begun while another hook ran.\n\
          Stale: a start whose VIP had been gone for more than {EXEC_MS} ms, or a stop whose VIP had been back for more \
-         than {} ms.\nMissed: a role that lasted {HELD_MS} ms or longer and got no hook meanwhile.",
+         than {} ms.\nMissed: a role that lasted {HELD_MS} ms or longer, and at whose end the last hook was that of the other role.",
         WINDOW_MS + EXEC_MS
     ))
 }
