@@ -24,6 +24,31 @@ const FLIP_EVERY: Duration = Duration::from_millis(300);
 const EVENTS_PER_BATCH: u32 = 10_000;
 const LOOPBACK: u32 = 1;
 
+/// A kind of event.
+struct Kind {
+    what: &'static str,
+    address: fn(u32) -> Ipv4Addr,
+    /// How many addresses come and go, with this many instances.
+    addresses: fn(u32) -> u32,
+    jobs_per_event: u32,
+}
+
+/// One address suffices for those of nobody: a source does not even tell of them, so the table never holds many.
+const KINDS: [Kind; 2] = [
+    Kind {
+        what: "an address of nobody",
+        address: nobodys,
+        addresses: |_| 1,
+        jobs_per_event: 0,
+    },
+    Kind {
+        what: "a flip, its job and its end",
+        address: somebodys,
+        addresses: |instances| instances,
+        jobs_per_event: 1,
+    },
+];
+
 /// A machine and the world around it.
 struct World {
     machine: Machine,
@@ -92,7 +117,7 @@ impl World {
     }
 
     /// The next event, of an address that comes and goes in turn with all others of its kind.
-    fn event(&mut self, address: impl Fn(u32) -> Ipv4Addr) {
+    fn event(&mut self, kind: &Kind) {
         self.now = self.now + FLIP_EVERY / self.instances;
         if self
             .machine
@@ -102,14 +127,15 @@ impl World {
             self.machine.handle_timeout(self.now);
             self.drain();
         }
-        let address = address(self.events % self.instances);
+        let addresses = (kind.addresses)(self.instances);
+        let address = (kind.address)(self.events % addresses);
         let key = AddressKey {
             link: LOOPBACK,
             local: address.into(),
             prefix_length: 32,
             peer: None,
         };
-        let event = if (self.events / self.instances).is_multiple_of(2) {
+        let event = if (self.events / addresses).is_multiple_of(2) {
             KernelEvent::AddressPresent(Address {
                 key,
                 label: None,
@@ -123,21 +149,16 @@ impl World {
     }
 
     /// The time of one event, in nanoseconds.
-    fn measure(&mut self, address: impl Fn(u32) -> Ipv4Addr) -> u64 {
+    fn measure(&mut self, kind: &Kind) -> u64 {
         let begin_ns = now_ns();
         for _ in 0..EVENTS_PER_BATCH {
-            self.event(&address);
+            self.event(kind);
         }
         (now_ns() - begin_ns) / u64::from(EVENTS_PER_BATCH)
     }
 }
 
 pub(super) fn run() -> anyhow::Result<()> {
-    type Kind = (&'static str, fn(u32) -> Ipv4Addr, u32);
-    const KINDS: [Kind; 2] = [
-        ("an address of nobody", nobodys, 0),
-        ("a flip, its job and its end", somebodys, 1),
-    ];
     let batches = rounds::rounds(30);
     say("\nThe machine alone, one event and all that follows from it, p50 of the batches:\n")?;
     let mut table = Table::new(&[
@@ -147,7 +168,8 @@ pub(super) fn run() -> anyhow::Result<()> {
         "events per second",
         "÷ 1 instance",
     ]);
-    for (what, address, jobs_per_event) in KINDS {
+    for kind in &KINDS {
+        let what = kind.what;
         let mut worlds = SIZES
             .map(World::new)
             .into_iter()
@@ -155,13 +177,13 @@ pub(super) fn run() -> anyhow::Result<()> {
         let mut samples = SIZES.map(|_| Vec::new());
         for _ in 0..batches {
             for (world, samples) in worlds.iter_mut().zip(&mut samples) {
-                samples.push(world.measure(address));
+                samples.push(world.measure(kind));
             }
         }
         let mut first = None;
         for (world, samples) in worlds.iter().zip(samples) {
             ensure!(
-                world.jobs == world.events * jobs_per_event,
+                world.jobs == world.events * kind.jobs_per_event,
                 "{what}: {} jobs",
                 world.jobs
             );
