@@ -95,14 +95,13 @@ fn a_start_whose_process_was_not_recorded_is_found() {
         || {
             let world = slow_world("");
             let pid = killed_in_the_middle_of_a_start(&world);
-            // As if the daemon had died between the spawn and its record.
+            // As if the daemon had died between the spawn and its record; on a slow machine it did.
             let record = world.read("run/run.json");
-            let kept: Vec<&str> = record
+            let unrecorded: Vec<&str> = record
                 .lines()
-                .filter(|line| !line.contains(&format!("{pid}")))
+                .filter(|line| !line.contains("\"spawned\""))
                 .collect();
-            assert!(kept.len() < record.lines().count(), "{record}");
-            fs::write(world.path("run/run.json"), kept.join("\n") + "\n").unwrap();
+            fs::write(world.path("run/run.json"), unrecorded.join("\n") + "\n").unwrap();
             let daemon = world.daemon();
             waits_for(&world, pid);
             world.write("go", "");

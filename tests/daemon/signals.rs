@@ -1,5 +1,7 @@
 //! Signals: the end in order, the end at once, a reload, and the state in the log.
 
+use std::process::Stdio;
+
 use rustix::process::Signal;
 
 use crate::netns::{self, ip};
@@ -102,6 +104,7 @@ fn the_stop_command_waits_too() {
             .arg("-c")
             .arg(world.path("config.yaml"))
             .arg("stop")
+            .stdout(Stdio::null())
             .spawn()
             .unwrap();
         world.until("it is told", || world.log().contains("ending:"));
