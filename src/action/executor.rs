@@ -25,6 +25,7 @@ use tokio::time::sleep_until;
 
 use super::ends::{EndOfProcess, end_of, register};
 use super::launch::{Launcher, Spawned};
+use super::output::make_room;
 use super::process::{
     Group, Kinship, group_state, has_ended, keep_children, reap_inherited, signal_group, to_pid,
 };
@@ -124,6 +125,7 @@ impl Executor {
     /// Makes the executor and its normal spawner threads.
     pub fn new(options: ExecutorOptions) -> Result<Self, ExecutorError> {
         keep_children().map_err(ExecutorError::Children)?;
+        make_room(&options.output_directory);
         let launcher = Launcher {
             environment: options.environment,
             output_directory: options.output_directory,

@@ -18,7 +18,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::JobRecorder;
 use super::environment::{job_variables, keepalived_arguments, search_path};
-use super::output::OutputName;
+use super::output::{OutputName, Spare};
 use super::process::{ProcessStart, ProcessStat, plain, to_pid};
 use crate::machine::job::Job;
 use crate::machine::settings::{Arguments, Command};
@@ -34,6 +34,23 @@ pub(super) struct Launcher {
     pub(super) output_directory: PathBuf,
     /// Writes down which processes exist.
     pub(super) recorder: Arc<dyn JobRecorder>,
+}
+
+/// What each spawner thread holds ready, so that a launch opens nothing.
+pub(super) struct Hands {
+    pub(super) spare: Spare,
+    /// `/dev/null`, for the jobs' stdin; `None`: it is opened for each.
+    null: Option<File>,
+}
+
+impl Hands {
+    /// Makes ready for the thread of this number.
+    pub(super) fn new(launcher: &Launcher, thread: u32) -> Self {
+        Self {
+            spare: Spare::new(&launcher.output_directory, thread),
+            null: File::open("/dev/null").ok(),
+        }
+    }
 }
 
 /// A process that exists, unreaped.
@@ -57,14 +74,18 @@ pub(super) enum OutputFate {
 
 impl Launcher {
     /// Runs the job's command; the error is a sentence for people.
-    pub(super) fn launch(&self, job: &Job) -> (Result<Spawned, String>, OutputFate) {
+    pub(super) fn launch(
+        &self,
+        job: &Job,
+        hands: &mut Hands,
+    ) -> (Result<Spawned, String>, OutputFate) {
         self.recorder.intent(job);
         let name = OutputName::of(job);
-        let (output, fate) = match name.create(&self.output_directory) {
+        let (output, fate) = match hands.spare.take(&name) {
             Ok(file) => (Some(file), OutputFate::Kept),
             Err(_) => (None, OutputFate::Lost),
         };
-        match self.spawn(job, output.as_ref()) {
+        match self.spawn(job, output.as_ref(), hands.null.as_ref()) {
             Ok(child) => {
                 let at = super::now();
                 let pid = child.id();
@@ -84,16 +105,21 @@ impl Launcher {
         }
     }
 
-    fn spawn(&self, job: &Job, output: Option<&File>) -> Result<process::Child, String> {
+    fn spawn(
+        &self,
+        job: &Job,
+        output: Option<&File>,
+        null: Option<&File>,
+    ) -> Result<process::Child, String> {
         let invocation = Invocation::of(job, search_path(job, &self.environment))?;
         let failed = |error: &io::Error| explain(&invocation.program, job, error);
         match self
-            .command(job, &invocation, output)
+            .command(job, &invocation, output, null)
             .and_then(|mut c| c.spawn())
         {
             Err(error) if is(&error, Errno::NOEXEC) => {
                 let by_shell = invocation.by_shell().ok_or_else(|| failed(&error))?;
-                self.command(job, &by_shell, output)
+                self.command(job, &by_shell, output, null)
                     .and_then(|mut c| c.spawn())
                     .map_err(|error| failed(&error))
             }
@@ -108,6 +134,7 @@ impl Launcher {
         job: &Job,
         invocation: &Invocation,
         output: Option<&File>,
+        null: Option<&File>,
     ) -> io::Result<process::Command> {
         let mut command = process::Command::new(&invocation.program);
         command
@@ -122,7 +149,10 @@ impl Launcher {
                     .map(|(name, value)| (name, value)),
             )
             .process_group(0)
-            .stdin(Stdio::null());
+            .stdin(match null {
+                Some(null) => Stdio::from(null.try_clone()?),
+                None => Stdio::null(),
+            });
         if let Some(directory) = &job.command.working_directory {
             command.current_dir(directory);
         }

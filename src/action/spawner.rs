@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::launch::{Launcher, OutputFate, Spawned};
+use super::launch::{Hands, Launcher, OutputFate, Spawned};
 use super::now;
 use crate::machine::job::{Action, Job, JobId};
 
@@ -286,8 +286,9 @@ impl Shared {
 
     /// The life of a spawner thread.
     fn serve(&self, thread: u32) {
+        let mut hands = Hands::new(&self.launcher, thread);
         while let Some(job) = self.next_job(thread) {
-            let (result, fate) = self.launcher.launch(&job);
+            let (result, fate) = self.launcher.launch(&job, &mut hands);
             let mut state = self.lock();
             state.threads.insert(thread, Doing::Idle);
             state.outputs_lost += u64::from(fate == OutputFate::Lost);
@@ -297,6 +298,7 @@ impl Shared {
             });
             drop(state);
             self.news.notify_one();
+            hands.spare.prepare();
         }
     }
 

@@ -126,8 +126,9 @@ impl OutputFollower {
         };
         let inotify =
             inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(unwatchable)?;
-        let wanted =
-            WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
+        // A file is of interest once something stands in it or everybody has left it: to be told of its making
+        // would only wake this thread while the job's process is being made.
+        let wanted = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
         inotify::add_watch(&inotify, directory, wanted).map_err(unwatchable)?;
         let mut follower = Self {
             directory: directory.to_owned(),
@@ -326,13 +327,17 @@ impl OutputFollower {
         }
     }
 
-    /// Unlinks the files that are due and that nobody has open.
+    /// Unlinks the files that nobody has open: all that wait for the look, when one of them is due.
     fn look_for_holders(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
         let is_due = |stage: Stage| matches!(stage, Stage::Left { look_at } if look_at <= now);
+        if !self.files.values().any(|followed| is_due(followed.stage)) {
+            return;
+        }
+        let waits = |stage: Stage| matches!(stage, Stage::Left { .. });
         let due: BTreeSet<String> = self
             .files
             .iter()
-            .filter(|(name, followed)| is_due(followed.stage) && !self.unfinished.contains(*name))
+            .filter(|(name, followed)| waits(followed.stage) && !self.unfinished.contains(*name))
             .map(|(name, _)| name.clone())
             .collect();
         if due.is_empty() {

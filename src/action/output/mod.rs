@@ -20,6 +20,7 @@ mod files;
 mod follower;
 mod holders;
 mod lines;
+mod spare;
 mod stage;
 
 use std::fs::{self, File, OpenOptions};
@@ -30,6 +31,8 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::machine::job::{Action, Job, JobId};
+
+pub(super) use spare::{Spare, make_room};
 
 pub use follower::{OutputCounters, OutputError, OutputFollower, OutputLine};
 
