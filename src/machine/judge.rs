@@ -166,10 +166,14 @@ impl Instance {
             self.knowledge = knowledge;
             self.knowledge_since = now;
         }
-        let name = self.settings.name.clone();
+        self.remember(shared);
+    }
+
+    /// Has what is known noted for the next life of the daemon.
+    pub(super) fn remember(&self, shared: &mut Shared) {
         shared.outbox.tell(Output::Remember {
-            name,
-            knowledge: Some(knowledge),
+            name: self.settings.name.clone(),
+            knowledge: Some(self.knowledge),
         });
     }
 }

@@ -78,6 +78,10 @@ impl Machine {
         let name = settings.name.clone();
         let mut instance = Instance::new(id, settings, &restored, now);
         instance.reserve_epochs(&mut self.shared);
+        if restored.knowledge != Some(instance.knowledge) {
+            // The next life may begin before anything is learnt in this one.
+            instance.remember(&mut self.shared);
+        }
         if let Some(adopted) = &restored.adopted {
             self.shared.jobs.insert(adopted.job, id);
             let (job, action, pid) = (adopted.job, adopted.action, adopted.pid);
