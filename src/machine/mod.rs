@@ -115,19 +115,28 @@ impl Machine {
         for instance in &settings.instances {
             machine.add(instance.clone(), now);
         }
-        for absent in machine.absent.values_mut() {
-            // Nobody waits for the job of an instance that is not there, nor looks after its service.
-            let may_run = absent
-                .knowledge
-                .is_some_and(|known| known != Knowledge::Stopped);
-            absent.interrupted |= absent.adopted.take().is_some() || may_run;
-        }
+        machine.doubt_absent();
         machine
             .shared
             .outbox
             .act(Output::Watch(machine.watch.addresses()));
         machine.shared.outbox.act_all(&mut orders);
         machine
+    }
+
+    /// Nobody waits for the job of an instance that is not there, nor looks after its service: should it come
+    /// back, in this life or the next, its service may run or not.
+    fn doubt_absent(&mut self) {
+        for (name, absent) in &mut self.absent {
+            let job = absent.adopted.take().is_some() || absent.interrupted;
+            if job || absent.knowledge == Some(Knowledge::Running) {
+                absent.knowledge = Some(Knowledge::Maybe);
+                self.shared.outbox.tell(Output::Remember {
+                    name: name.clone(),
+                    knowledge: absent.knowledge,
+                });
+            }
+        }
     }
 
     /// Takes in one thing that happened.

@@ -61,9 +61,10 @@ impl World {
     }
 
     fn reload(&mut self, new: Settings) -> Verdict {
-        for one in &self.settings.instances {
-            let fresh = new.instances.iter().find(|two| two.name == one.name);
-            if fresh.is_some_and(|two| two.is_running.is_none()) && one.is_running.is_some() {
+        for one in &new.instances {
+            if one.is_running.is_some() {
+                self.asked.insert(one.name.clone());
+            } else if self.asked.contains(&one.name) {
                 self.excused.insert(one.name.clone());
             }
         }

@@ -53,6 +53,8 @@ pub(crate) struct World {
     pub(crate) frozen: bool,
     pub(crate) flips: u64,
     pub(crate) paces: [u64; setup::SLOTS],
+    /// Instances that ever had is-running: their services may end by themselves, their scripts may lie.
+    pub(crate) asked: BTreeSet<InstanceName>,
     /// Instances that cannot be expected to know their service: is-running was taken away.
     pub(crate) excused: BTreeSet<InstanceName>,
     pub(crate) outputs: u64,
@@ -92,6 +94,7 @@ impl World {
             frozen: false,
             flips: 0,
             paces: [100; setup::SLOTS],
+            asked: BTreeSet::new(),
             excused: BTreeSet::new(),
             outputs: 0,
             outputs_at: (Time::ZERO, 0),
@@ -99,6 +102,12 @@ impl World {
             trace: VecDeque::new(),
             hash: DefaultHasher::new(),
         };
+        let asks = world
+            .settings
+            .instances
+            .iter()
+            .filter(|one| one.is_running.is_some());
+        world.asked = asks.map(|one| one.name.clone()).collect();
         world.agenda.put(world.now, Happening::DaemonBegins);
         world.begin_troubles();
         world
