@@ -117,6 +117,8 @@ pub struct Board {
     instances: BTreeMap<InstanceName, Arc<InstanceView>>,
     names: BTreeMap<InstanceId, InstanceName>,
     kernel: Option<KernelView>,
+    /// When the whole was last fetched: what is older and not in it exists no more.
+    whole_at: Time,
     notices: tokio::sync::broadcast::Sender<Notice>,
 }
 
@@ -126,6 +128,7 @@ impl Default for Board {
             instances: BTreeMap::new(),
             names: BTreeMap::new(),
             kernel: None,
+            whole_at: Time::ZERO,
             notices: tokio::sync::broadcast::Sender::new(NOTICES_MAX),
         }
     }
@@ -166,6 +169,7 @@ impl Board {
         self.instances.clear();
         self.names.clear();
         self.kernel = Some(whole.kernel);
+        self.whole_at = whole.at;
         for view in whole.instances {
             self.put(view);
         }
@@ -199,8 +203,11 @@ impl Board {
 
     /// Updates that were queued before the whole was fetched come after it, and must not undo it.
     fn put(&mut self, view: Arc<InstanceView>) {
-        let known = self.instances.get(&view.name);
-        if known.is_some_and(|known| known.id == view.id && known.at > view.at) {
+        let overtaken = match self.instances.get(&view.name) {
+            Some(known) => known.id == view.id && known.at > view.at,
+            None => view.at < self.whole_at,
+        };
+        if overtaken {
             return;
         }
         self.names.insert(view.id, view.name.clone());

@@ -2,7 +2,7 @@
 //! the following of the scripts' output, and the run record's entries that no spawn writes. The reactor hands
 //! it tasks and never waits for it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +23,9 @@ use crate::telemetry::OUTPUT_TARGET;
 /// full all the same, the task is dropped and counted: after a crash the instance's service is then looked at
 /// with older knowledge.
 const TASKS_MAX: usize = 65_536;
+
+/// Epochs that could not be reserved are tried again after this.
+const RESERVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// One thing to be written down.
 #[derive(Debug)]
@@ -87,6 +90,8 @@ impl Disk {
         });
         let thread = DiskThread {
             parts,
+            owed: BTreeMap::new(),
+            reserve_at: None,
             queue: queue.clone(),
             answers,
         };
@@ -112,6 +117,10 @@ impl Disk {
 
 struct DiskThread {
     parts: DiskParts,
+    /// Reservations that are not on disk yet: at most one per instance.
+    owed: BTreeMap<InstanceName, (InstanceId, u64)>,
+    /// When they are tried again.
+    reserve_at: Option<Instant>,
     queue: Arc<Queue>,
     answers: mpsc::Sender<Input>,
 }
@@ -124,6 +133,7 @@ impl DiskThread {
             if ended {
                 return;
             }
+            let again = again.into_iter().chain(self.reserve_at).min();
             if let Err(error) = self.wait(again) {
                 tracing::error!(%error, "cannot wait for output of scripts; it is no longer logged");
                 return;
@@ -177,21 +187,28 @@ impl DiskThread {
         ended
     }
 
-    /// One write for all that came together.
+    /// One write for all that came together, and for what could not be written before.
     fn reserve(&mut self, reservations: Vec<(InstanceId, InstanceName, u64)>) {
-        if reservations.is_empty() {
+        let due = self.reserve_at.is_some_and(|at| until(at).is_zero());
+        if reservations.is_empty() && !due {
             return;
         }
-        let wanted = reservations
+        for (id, name, through) in reservations {
+            self.owed.insert(name, (id, through));
+        }
+        let wanted = self
+            .owed
             .iter()
-            .map(|(_, name, through)| (name, *through));
+            .map(|(name, (_, through))| (name, *through));
         if let Err(error) = self.parts.epochs.reserve_many(wanted) {
             let error = anyhow::Error::from(error);
-            tracing::error!("{error:#}; epochs may repeat after a power cut");
+            tracing::error!("{error:#}; epochs may repeat after a power cut until this is mended");
+            self.reserve_at = Some(in_the_future(RESERVE_AGAIN));
             return;
         }
-        for (instance, _, through) in reservations {
-            // The reactor asks again long before a reservation is used up, so a lost answer costs nothing.
+        self.reserve_at = None;
+        for (instance, through) in std::mem::take(&mut self.owed).into_values() {
+            // The reactor only wants to know whether to complain, and it takes these faster than they come.
             let _ = self
                 .answers
                 .try_send(Input::EpochsReserved { instance, through });
@@ -211,6 +228,14 @@ const LONG: Timespec = Timespec {
 )]
 fn until(at: Instant) -> Duration {
     at.saturating_duration_since(Instant::now())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "poll takes a span, and this gives it one"
+)]
+fn in_the_future(span: Duration) -> Instant {
+    Instant::now() + span
 }
 
 fn report(result: Result<(), crate::state::RunLogError>) {

@@ -33,7 +33,7 @@ use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
 use crate::state::{LockError, Paths, PathsError};
 
-use service::{Service, ServiceParts};
+use service::{Doors, Service, ServiceParts};
 
 /// Answers of the disk thread wait here for the reactor. When it is full the answer is dropped; the reactor
 /// asks again long before it needs one.
@@ -134,6 +134,11 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         })?;
     }
     let prepared = prepare::prepare(&config, paths, &clock)?;
+    let runtime = new_runtime()?;
+    let doors = {
+        let _inside = runtime.enter();
+        Doors::open(&config, paths)?
+    };
     let follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
     let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
     let parts = DiskParts {
@@ -172,7 +177,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         on_ready: options.on_ready,
         log_dropped: options.log_dropped,
     });
-    let result = on_this_thread(service.run())?;
+    let result = on_this_thread(runtime, service.run(doors));
     join(reactor_thread);
     join(disk_thread);
     if let Some(Err(error)) = prepared.pidfile.map(crate::state::Pidfile::remove) {
@@ -228,13 +233,12 @@ fn start_reactor(
         .map_err(AppError::system("start the reactor's thread"))
 }
 
-fn on_this_thread<T>(future: impl Future<Output = T>) -> Result<T, AppError> {
-    let runtime = new_runtime()?;
+fn on_this_thread<T>(runtime: runtime::Runtime, future: impl Future<Output = T>) -> T {
     let local = tokio::task::LocalSet::new();
     let result = local.block_on(&runtime, future);
     // Whatever still talks to a client that does not listen is not waited for.
     runtime.shutdown_background();
-    Ok(result)
+    result
 }
 
 fn new_runtime() -> Result<runtime::Runtime, AppError> {

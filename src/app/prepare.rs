@@ -26,13 +26,15 @@ pub(super) struct Prepared {
     pub(super) restored: RestoredMap,
     pub(super) pidfile: Option<Pidfile>,
     /// Held until the process ends.
-    pub(super) _lock: Lock,
+    pub(super) _locks: [Lock; 2],
 }
 
 /// Takes the locks and reads the state.
 pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<Prepared, AppError> {
     paths.make_directories().map_err(AppError::Paths)?;
     let lock = Lock::acquire(&paths.lock()).map_err(AppError::Lock)?;
+    // Two files may name the same state directory, and each would undo the other's epochs.
+    let state_lock = Lock::acquire(&paths.state_lock()).map_err(AppError::Lock)?;
     let pidfile = config.application.pidfile.as_deref().map(Pidfile::create);
     let pidfile = pidfile.transpose().map_err(AppError::Lock)?;
     if let Err(error) = paths.remove_old_boots() {
@@ -52,7 +54,7 @@ pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<P
             .map(|instance| &instance.name)
     };
     let mut restored = restore(names(), &run, &epochs);
-    reserve_epochs(&mut epochs, &mut restored);
+    reserve_epochs(names(), &mut epochs, &mut restored);
     for job in run.in_flight.values() {
         take_up(job, &mut restored, &run_log, clock);
     }
@@ -61,14 +63,18 @@ pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<P
         epochs,
         restored,
         pidfile,
-        _lock: lock,
+        _locks: [lock, state_lock],
     })
 }
 
 /// Reserves the first block of every instance, so that the first transition has a number.
-fn reserve_epochs(epochs: &mut Epochs, restored: &mut RestoredMap) {
-    let first: Vec<(InstanceName, u64)> = restored
-        .iter()
+fn reserve_epochs<'a>(
+    configured: impl Iterator<Item = &'a InstanceName>,
+    epochs: &mut Epochs,
+    restored: &mut RestoredMap,
+) {
+    let first: Vec<(InstanceName, u64)> = configured
+        .filter_map(|name| restored.get_key_value(name))
         .map(|(name, one)| {
             (
                 name.clone(),

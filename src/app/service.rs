@@ -12,12 +12,13 @@ use std::time::Duration;
 use futures::StreamExt;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_tokio::Signals;
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update, Whole};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Loaded};
 use crate::control::server::{self, Counters, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
@@ -25,11 +26,14 @@ use crate::state::Paths;
 use crate::systemd::{Notifier, NotifyError, status_line};
 
 use super::AppError;
+use reload::Reading;
 
 /// How long the reactor may take to answer before it counts as hanging.
 const REACTOR_DEADLINE: Duration = Duration::from_secs(1);
 /// READY=1 is tried again after this where the socket was full.
 const READY_AGAIN: Duration = Duration::from_millis(100);
+/// Why a request comes too late.
+const ENDING: &str = "the daemon is ending";
 /// Asked of systemd beyond `stop-wait`, for the end of the threads and the log.
 const END_MARGIN: Duration = Duration::from_secs(10);
 
@@ -49,9 +53,31 @@ pub(super) struct Service {
     on_ready: Option<Box<dyn FnOnce()>>,
     /// Handed to the control socket when it begins.
     log_dropped: Option<Box<dyn Fn() -> u64>>,
+    /// A configuration that is being read.
+    reading: Option<Reading>,
     /// When systemd is told what has changed.
     status_due: Option<Instant>,
     ending: Option<Instant>,
+}
+
+/// Where people, systemd and the system come in. Open before the reactor begins to act: a daemon that cannot be
+/// told to end must not begin.
+pub(super) struct Doors {
+    signals: Signals,
+    listener: UnixListener,
+}
+
+impl Doors {
+    /// Installs the signal handlers and makes the control socket, within a runtime.
+    pub(super) fn open(config: &Config, paths: &Paths) -> Result<Self, AppError> {
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+            .map_err(AppError::system("install the signal handlers"))?;
+        let path = paths.control_socket();
+        let group = config.application.control_group.as_deref();
+        let listener =
+            server::bind(&path, group).map_err(|source| AppError::Control { path, source })?;
+        Ok(Self { signals, listener })
+    }
 }
 
 /// What the service is made of.
@@ -73,6 +99,7 @@ enum Wake {
     Request(Option<Request>),
     Status,
     Watchdog,
+    Read(Box<Result<Loaded, String>>),
     TooLong,
 }
 
@@ -96,17 +123,20 @@ impl Service {
             ready_owed: false,
             on_ready: Some(parts.on_ready),
             log_dropped: Some(parts.log_dropped),
+            reading: None,
             status_due: None,
             ending: None,
         }
     }
 
     /// Runs until the daemon has ended.
-    pub(super) async fn run(mut self) -> Result<(), AppError> {
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
-            .map_err(AppError::system("install the signal handlers"))?;
+    pub(super) async fn run(mut self, doors: Doors) -> Result<(), AppError> {
         let (requests, mut receiver) = mpsc::channel(REQUESTS_MAX);
-        self.listen(requests)?;
+        let Doors {
+            mut signals,
+            listener,
+        } = doors;
+        self.listen(listener, requests);
         if let Some(logging) = &self.config.logging {
             tracing::warn!("{logging}");
         }
@@ -120,6 +150,7 @@ impl Service {
                 () = at(self.status_due) => Wake::Status,
                 () = at(self.ending) => Wake::TooLong,
                 () = tick(&mut watchdog) => Wake::Watchdog,
+                read = reload::read(&mut self.reading) => Wake::Read(Box::new(read)),
             };
             match wake {
                 Wake::Update(None) => break Err(AppError::ReactorEnded),
@@ -137,6 +168,7 @@ impl Service {
                 Wake::Request(request) => self.request(request).await,
                 Wake::Status => self.send_status(),
                 Wake::Watchdog => self.watchdog(),
+                Wake::Read(read) => self.end_reload(*read).await,
                 Wake::TooLong => {
                     tracing::warn!("stop-wait is over: what runs is left running");
                     break Ok(());
@@ -149,11 +181,7 @@ impl Service {
         result
     }
 
-    fn listen(&mut self, requests: mpsc::Sender<Request>) -> Result<(), AppError> {
-        let path = self.paths.control_socket();
-        let group = self.config.application.control_group.as_deref();
-        let listener =
-            server::bind(&path, group).map_err(|source| AppError::Control { path, source })?;
+    fn listen(&mut self, listener: UnixListener, requests: mpsc::Sender<Request>) {
         let dropped = self.dropped.clone();
         let log_dropped = self.log_dropped.take();
         let counters = move || Counters {
@@ -169,7 +197,6 @@ impl Service {
             counters: Box::new(counters),
         };
         tokio::task::spawn_local(server::serve(listener, Rc::new(context)));
-        Ok(())
     }
 
     /// Takes an update in. Returns whether the shutdown is complete.
@@ -243,7 +270,7 @@ impl Service {
     /// Returns whether the daemon is to end at once.
     async fn signal(&mut self, signal: i32) -> bool {
         match signal {
-            SIGHUP => drop(self.reload().await),
+            SIGHUP => self.begin_reload(None),
             SIGUSR1 => self.log_state(),
             _ if self.ending.is_some() => {
                 tracing::warn!("told to end for the second time: what runs is left running");
@@ -257,10 +284,7 @@ impl Service {
     async fn request(&mut self, request: Option<Request>) {
         match request {
             None => {}
-            Some(Request::Reload(answer)) => {
-                let result = self.reload().await;
-                drop(answer.send(result));
-            }
+            Some(Request::Reload(answer)) => self.begin_reload(Some(answer)),
             Some(Request::Shutdown(answer)) => {
                 // An idle daemon ends so soon that the connection would be gone before its answer is written:
                 // its task gets a turn first.
@@ -273,6 +297,9 @@ impl Service {
     }
 
     async fn audit(&mut self, name: Option<InstanceName>) -> Result<(), String> {
+        if self.ending.is_some() {
+            return Err(ENDING.into());
+        }
         if let Some(name) = &name
             && self.board.borrow().instance(name.as_str()).is_none()
         {

@@ -95,7 +95,7 @@ pub enum Output {
     Remember {
         /// Whose.
         name: InstanceName,
-        /// What is known of the service; `None`: the instance is gone, forget it.
+        /// What is known of the service; `None`: the instance is gone with its service, forget it.
         knowledge: Option<Knowledge>,
     },
     /// Tell people.

@@ -172,8 +172,17 @@ impl Machine {
         let remembered = Restored {
             epoch: instance.epoch,
             epoch_reserved: instance.epoch_reserved,
-            ..Restored::default()
+            // Nobody looks after it from now on.
+            knowledge: Some(match instance.knowledge {
+                Knowledge::Stopped => Knowledge::Stopped,
+                Knowledge::Running | Knowledge::Maybe => Knowledge::Maybe,
+            }),
+            adopted: None,
+            interrupted: false,
         };
+        let noted = remembered
+            .knowledge
+            .filter(|known| *known != Knowledge::Stopped);
         self.absent.insert(settings.name.clone(), remembered);
         self.instances.remove(&id);
         self.names.remove(&settings.name);
@@ -184,7 +193,7 @@ impl Machine {
         let name = settings.name.clone();
         self.shared.outbox.tell(Output::Remember {
             name,
-            knowledge: None,
+            knowledge: noted,
         });
         self.shared.outbox.tell(Output::Gone(id));
     }

@@ -291,6 +291,8 @@ impl Instance {
             | (_, Wish::Hold) => None,
         };
         match against {
+            // At the end of the daemon nobody is left to stop what a start has done after all.
+            None if shared.ending => {}
             None => *cancel_at = None,
             Some(span) => {
                 let at = *cancel_at.get_or_insert(now + span);

@@ -14,7 +14,7 @@ use super::files::{self, Durability, Finding};
 use crate::machine::settings::InstanceName;
 
 /// How many epochs are reserved at a time.
-pub const BLOCK: u64 = 1000;
+pub const BLOCK: u64 = crate::machine::EPOCH_BLOCK;
 
 /// The version of the format; another one is set aside.
 const VERSION: u32 = 1;
@@ -89,6 +89,11 @@ impl Epochs {
     pub fn last_used(&self, instance: &InstanceName) -> u64 {
         let listed = self.content.instances.get(instance).copied();
         listed.unwrap_or(self.content.floor)
+    }
+
+    /// The instances that have ever had an epoch.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &InstanceName> {
+        self.content.instances.keys()
     }
 
     /// Writes to disk that the epochs of these instances may be used up to and including the number beside

@@ -20,7 +20,8 @@ use crate::machine::job::Action;
 use crate::machine::message::{Restored, RestoredMap};
 use crate::machine::settings::InstanceName;
 
-/// What the machine is told of the `configured` instances at start, from the two files.
+/// What the machine is told at start, from the two files: of the `configured` instances, and of all others that
+/// anything is noted of, because a reload may bring them back.
 ///
 /// `adopted` and `interrupted` are left unset: whether a job of `run.in_flight` still has a process is for
 /// the executor to find out, and it fills them in.
@@ -40,10 +41,13 @@ pub fn restore<'a>(
             epoch_reserved: epoch,
         }
     };
-    configured
-        .into_iter()
-        .map(|name| (name.clone(), restored(name)))
-        .collect()
+    let configured = configured.into_iter().cloned();
+    let noted = run.instances().chain(epochs.instances()).cloned();
+    let restored = |name: InstanceName| {
+        let one = restored(&name);
+        (name, one)
+    };
+    configured.chain(noted).map(restored).collect()
 }
 
 /// Whether running this action may change what is known of the service.

@@ -207,6 +207,11 @@ impl Paths {
         self.runtime_dir.join("lock")
     }
 
+    /// The lock of the only daemon that writes into the state directory, for [`Lock`].
+    pub fn state_lock(&self) -> PathBuf {
+        self.state_dir.join("state.lock")
+    }
+
     /// The run record, for [`super::RunLog`].
     pub fn run_log(&self) -> PathBuf {
         self.runtime_dir.join("run.json")

@@ -83,7 +83,7 @@ impl OutputName {
         for _ in 0..CREATE_ATTEMPTS {
             let file = OpenOptions::new()
                 .append(true)
-                .create(true)
+                .create_new(true)
                 .mode(0o600)
                 .open(&path)?;
             // The follower may find the file before it is locked and take it for one that everybody has
@@ -92,6 +92,7 @@ impl OutputName {
             if locked.is_ok() && file.metadata()?.nlink() > 0 {
                 return Ok(file);
             }
+            let _ = fs::remove_file(&path);
         }
         Err(io::Error::from(io::ErrorKind::WouldBlock))
     }

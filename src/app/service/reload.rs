@@ -5,26 +5,84 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, LoadError, Loaded};
 use crate::machine::message::Input;
 use crate::machine::settings::{InstanceName, InstanceSettings, Settings};
 use crate::systemd::Notifier;
 
-use super::Service;
+use super::{ENDING, Service};
 
 /// How long a configuration may take to be read: it may be on a file server that does not answer.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
 /// The names of more instances than this are not told one by one.
 const NAMES_TOLD_MAX: usize = 10;
 
+/// A file that is being read, by a thread of its own, and who waits for it.
+pub(super) struct Reading {
+    loaded: oneshot::Receiver<Result<Loaded, LoadError>>,
+    deadline: Instant,
+    asked: Vec<Answer>,
+    /// Those who asked since the reading began: the file may have been written since, so it is read again.
+    again: Option<Vec<Answer>>,
+}
+
+type Answer = oneshot::Sender<Result<String, String>>;
+
+/// Waits for the file that is being read; pends for ever while none is.
+pub(super) async fn read(reading: &mut Option<Reading>) -> Result<Loaded, String> {
+    let Some(reading) = reading else {
+        return std::future::pending().await;
+    };
+    match timeout_at(reading.deadline, &mut reading.loaded).await {
+        Ok(Ok(loaded)) => loaded.map_err(|error| error.to_string()),
+        Ok(Err(_)) => Err("the thread that read the configuration file has ended".into()),
+        Err(_) => Err("the configuration file could not be read in time".into()),
+    }
+}
+
 impl Service {
-    /// Reads the file again. A faulty one is reported and changes nothing.
-    pub(super) async fn reload(&mut self) -> Result<String, String> {
-        self.notify(Notifier::reloading);
-        let result = self.read_again().await;
-        let result = match result {
+    /// Begins to read the file again; the service goes on meanwhile.
+    pub(super) fn begin_reload(&mut self, answer: Option<Answer>) {
+        if self.ending.is_some() {
+            tracing::warn!("not reloaded: {ENDING}");
+            tell(answer, &Err(ENDING.into()));
+        } else if let Some(reading) = &mut self.reading {
+            reading.again.get_or_insert_default().extend(answer);
+        } else {
+            self.notify(Notifier::reloading);
+            self.start_reading(answer.into_iter().collect());
+        }
+    }
+
+    fn start_reading(&mut self, asked: Vec<Answer>) {
+        let (sender, loaded) = oneshot::channel();
+        let file = self.config.file.clone();
+        let load = move || drop(sender.send(config::load(&file)));
+        // A thread that could not be made drops the sender, which is told as an error.
+        if let Err(error) = std::thread::Builder::new()
+            .name("reload".into())
+            .spawn(load)
+        {
+            tracing::error!("cannot start a thread to read the configuration: {error}");
+        }
+        let deadline = self.now() + RELOAD_DEADLINE;
+        self.reading = Some(Reading {
+            loaded,
+            deadline,
+            asked,
+            again: None,
+        });
+    }
+
+    /// The file has been read, or could not be. A faulty one is reported and changes nothing.
+    pub(super) async fn end_reload(&mut self, read: Result<Loaded, String>) {
+        let Some(reading) = self.reading.take() else {
+            return;
+        };
+        let result = match read {
+            Ok(_) if self.ending.is_some() => Err(ENDING.to_owned()),
             Ok(loaded) => self.adopt(loaded).await,
             Err(error) => Err(error),
         };
@@ -32,23 +90,13 @@ impl Service {
             Ok(said) => tracing::info!("{said}"),
             Err(error) => tracing::error!("the running configuration stays: {error}"),
         }
-        self.ready_owed = true;
-        self.say_ready();
-        result
-    }
-
-    async fn read_again(&self) -> Result<Loaded, String> {
-        let (sender, receiver) = oneshot::channel();
-        let file = self.config.file.clone();
-        let load = move || drop(sender.send(config::load(&file)));
-        std::thread::Builder::new()
-            .name("reload".into())
-            .spawn(load)
-            .map_err(|error| format!("cannot start a thread to read the configuration: {error}"))?;
-        match timeout(RELOAD_DEADLINE, receiver).await {
-            Ok(Ok(Ok(loaded))) => Ok(loaded),
-            Ok(Ok(Err(error))) => Err(error.to_string()),
-            Ok(Err(_)) | Err(_) => Err("the configuration file could not be read in time".into()),
+        tell(reading.asked, &result);
+        if let Some(again) = reading.again {
+            self.start_reading(again);
+        } else if self.on_ready.is_none() && self.ending.is_none() {
+            // Before the first dump READY=1 is not owed yet, and while it ends not any longer.
+            self.ready_owed = true;
+            self.say_ready();
         }
     }
 
@@ -67,6 +115,13 @@ impl Service {
             said.push_str(&fixed.join(", "));
         }
         Ok(said)
+    }
+}
+
+fn tell(asked: impl IntoIterator<Item = Answer>, result: &Result<String, String>) {
+    for answer in asked {
+        // Whoever asked may have gone.
+        let _ = answer.send(result.clone());
     }
 }
 

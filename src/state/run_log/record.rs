@@ -88,6 +88,13 @@ impl RunState {
         self.noted.get(instance).copied().or(unknown)
     }
 
+    /// The instances that anything is noted of; one may come twice.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &InstanceName> {
+        self.noted
+            .keys()
+            .chain(self.in_flight.values().map(|job| &job.instance))
+    }
+
     pub(super) fn apply(&mut self, record: Record) {
         match record {
             Record::Intent(job) => {
