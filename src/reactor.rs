@@ -249,7 +249,7 @@ impl Reactor {
             Output::Subscribe => self.subscribe(),
             Output::Dump => {
                 let watched = self.watched.clone();
-                self.dump = Some(Box::pin(async move { netlink::dump(&watched).await }));
+                self.dump = Some(Box::pin(netlink::dump_aside(watched)));
             }
             Output::Start(job) => self.executor.submit(job),
             Output::Signal { job, signal } => self.executor.signal(job, signal),

@@ -80,7 +80,7 @@ impl Target {
     /// as its `application` section can be read: it is then that people ask for `status` and `stop`.
     pub(super) fn find(out: Out, given: Option<&Path>) -> Result<Self, Failure> {
         let file = config_file(given)?;
-        match config::load(&file) {
+        match config::load_without_scripts(&file) {
             Ok(loaded) => {
                 let paths = paths(&loaded.config)?;
                 Ok(Self {

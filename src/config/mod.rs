@@ -27,7 +27,7 @@ pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
 pub use self::instance::Pace;
 pub use self::read::FILE_SIZE_MAX;
 
-use self::action::Places;
+use self::action::{Places, Script};
 use self::fault::{Findings, Lines, Offset};
 use self::instance::{FORCE_TEST_CYCLE, Instance, SLEEP};
 use self::section::{Notes, Section, named};
@@ -72,6 +72,22 @@ pub struct Loaded {
 ///
 /// Everything that is wrong with the file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    load_with(path, scripts::warn)
+}
+
+/// As [`load`], without a look at the scripts, which may be on a file server that does not answer.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file.
+pub fn load_without_scripts(path: &Path) -> Result<Loaded, LoadError> {
+    load_with(path, |_, _| {})
+}
+
+fn load_with(
+    path: &Path,
+    look: impl FnOnce(&[Script], &mut Findings),
+) -> Result<Loaded, LoadError> {
     let refuse = |message| LoadError(Faults::of_file(path, message));
     let absolute = std::path::absolute(path).map_err(|error| {
         refuse(format!(
@@ -84,7 +100,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let bytes = read::bounded(path).map_err(|error| refuse(error.to_string()))?;
     let text = read::text(&bytes, path)?;
     let mut checked = Checked::new(text, path, absolute)?;
-    scripts::warn(&checked.notes.scripts, &mut checked.notes.warnings);
+    look(&checked.notes.scripts, &mut checked.notes.warnings);
     Ok(checked.finish(path))
 }
 

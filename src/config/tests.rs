@@ -1,3 +1,5 @@
+//! Tests of `config`.
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

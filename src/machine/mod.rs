@@ -32,6 +32,7 @@
 //! ```
 
 mod address;
+mod ending;
 mod follow;
 mod instance;
 pub mod job;
@@ -60,7 +61,7 @@ use kernel::{KernelDump, KernelEvent};
 use message::{Event, Input, Output, RestoredMap};
 use places::Places;
 use reason::{Cause, Reason};
-use settings::{InstanceName, Release, Settings};
+use settings::{InstanceName, Settings};
 use shared::{Outbox, Shared};
 pub use time::Time;
 use timers::{TimerKey, TimerTable};
@@ -401,44 +402,6 @@ impl Machine {
                 instance.settle(&mut self.shared, now);
             }
         }
-    }
-
-    fn shutdown(&mut self, now: Time) {
-        if self.shared.ending {
-            return;
-        }
-        self.shared.ending = true;
-        for instance in self.instances.values_mut() {
-            // A stop on exit is due at once, whatever was waited for.
-            instance.retry.until = None;
-            if instance.knowledge != Knowledge::Stopped {
-                instance.ask = None;
-            }
-            instance.settle(&mut self.shared, now);
-        }
-    }
-
-    /// What follows every input: free places are given away, and a shutdown is seen to be complete.
-    fn after(&mut self, now: Time) {
-        while let Some(id) = self.shared.places.next() {
-            match self.instances.get_mut(&id) {
-                Some(instance) => instance.settle(&mut self.shared, now),
-                None => self.shared.places.withdraw(id),
-            }
-        }
-        if self.shared.ending && !self.finished && self.at_rest() {
-            self.finished = true;
-            self.shared.outbox.tell(Output::Finished);
-        }
-    }
-
-    fn at_rest(&self) -> bool {
-        let release = |one: &Instance| one.leaving.unwrap_or(one.settings.on_exit);
-        let rests = |instance: &Instance| match release(instance) {
-            Release::Keep => true,
-            Release::Stop => instance.knowledge == Knowledge::Stopped,
-        };
-        self.shared.jobs.is_empty() && self.instances.values().all(rests)
     }
 }
 

@@ -46,6 +46,20 @@ impl BootId {
         }
     }
 
+    /// The first eight digits: enough to tell a few boots apart in the name of a directory, where every byte
+    /// counts (unix(7) allows a socket's path 107 of them). The files in it bear the whole id.
+    pub fn short(&self) -> &str {
+        self.0.split('-').next().unwrap_or(&self.0)
+    }
+
+    /// Whether a name has the shape of a short id.
+    pub fn is_short(name: &str) -> bool {
+        name.len() == 8
+            && name
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

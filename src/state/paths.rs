@@ -167,7 +167,7 @@ impl Paths {
         };
         let (runtime_dir, boots_dir) = match (runtime_dir, in_workspace) {
             (Some(given), _) => (base.join(given), None),
-            (None, Some(dir)) => (dir.join(who.boot.as_str()), Some(dir)),
+            (None, Some(dir)) => (dir.join(who.boot.short()), Some(dir)),
             (None, None) if who.is_root() => (Path::new("/run/keepstart").join(&name), None),
             (None, None) => match &who.xdg_runtime_dir {
                 Some(dir) => (dir.join("keepstart").join(&name), None),
@@ -296,11 +296,11 @@ impl Paths {
         for entry in fs::read_dir(boots_dir)? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(Ok(boot)) = name.to_str().map(BootId::parse) else {
+            let Some(boot) = name.to_str().filter(|name| BootId::is_short(name)) else {
                 continue;
             };
             let free = || matches!(Lock::holder(&entry.path().join("lock")), Ok(None));
-            if boot != self.caller.boot && entry.file_type()?.is_dir() && free() {
+            if boot != self.caller.boot.short() && entry.file_type()?.is_dir() && free() {
                 fs::remove_dir_all(entry.path())?;
                 removed += 1;
             }

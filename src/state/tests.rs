@@ -1,10 +1,12 @@
+//! Tests of `state`.
+
 use std::time::SystemTime;
 
 use super::*;
 use crate::machine::job::Knowledge;
 
 #[test]
-fn the_machine_gets_the_configured_instances_and_what_is_known_of_them() {
+fn the_machine_gets_all_configured_instances_and_all_that_anything_is_known_of() {
     let dir = tempfile::tempdir().unwrap();
     let boot = BootId::current().unwrap();
     let [web, db, new] = ["web", "db", "new"].map(|name| InstanceName::new(name).unwrap());
@@ -20,7 +22,8 @@ fn the_machine_gets_the_configured_instances_and_what_is_known_of_them() {
     let (epochs, _) = Epochs::open(&epoch_path, &boot, SystemTime::UNIX_EPOCH);
 
     let restored = restore([&web, &new], &run, &epochs);
-    assert_eq!(restored.len(), 2);
+    assert_eq!(restored.len(), 3);
+    assert_eq!(restored[&db].knowledge, Some(Knowledge::Stopped));
     let expected = Restored {
         knowledge: Some(Knowledge::Running),
         adopted: None,

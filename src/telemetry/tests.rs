@@ -1,3 +1,5 @@
+//! Tests of `telemetry`.
+
 use std::fs;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Tests of `action/environment`.
+
 use super::super::testing::{job, with_settings};
 use super::*;
 use crate::machine::job::Action;

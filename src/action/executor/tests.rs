@@ -1,3 +1,5 @@
+//! Tests of `action/executor`.
+
 mod adoption;
 mod hung;
 

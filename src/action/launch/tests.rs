@@ -1,3 +1,5 @@
+//! Tests of `action/launch`.
+
 use std::fs;
 
 use super::super::testing::{job, with_settings};

@@ -1,3 +1,5 @@
+//! Tests of `action/orphan`.
+
 use super::super::testing::{Bench, Reaper, job, until};
 use super::*;
 use crate::machine::job::{Action, Job};

@@ -14,7 +14,7 @@ use super::files::OutputFile;
 
 /// How long after a file's lock has come free it is looked for in `/proc` at the latest. A look costs
 /// milliseconds on a machine with many processes, so one serves all files that have come free until then.
-const HOLDERS_AFTER: Duration = Duration::from_secs(10);
+const HOLDERS_AFTER: Duration = Duration::from_secs(5);
 
 /// How long after a close the lock is tried again, and by what factor that time grows up to what limit. Once is
 /// not enough: of the last close of a file the kernel tells first, and takes its lock away after that.

@@ -1,3 +1,5 @@
+//! Tests of `action/output`.
+
 use super::super::testing::job;
 use super::*;
 use crate::machine::settings::Command;

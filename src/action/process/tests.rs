@@ -1,3 +1,5 @@
+//! Tests of `action/process`.
+
 use std::process::Command;
 
 use super::*;

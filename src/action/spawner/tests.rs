@@ -1,3 +1,5 @@
+//! Tests of `action/spawner`.
+
 use super::super::testing::job;
 use super::*;
 use crate::machine::settings::Command;

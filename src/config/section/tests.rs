@@ -1,3 +1,5 @@
+//! Tests of `config/section`.
+
 use super::{did_you_mean, distance};
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of `config/value`.
+
 use std::net::IpAddr;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Tests of `state/boot`.
+
 use super::*;
 
 #[test]

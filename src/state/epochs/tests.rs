@@ -1,3 +1,5 @@
+//! Tests of `state/epochs`.
+
 use std::fs;
 
 use super::*;

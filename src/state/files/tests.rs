@@ -1,3 +1,5 @@
+//! Tests of `state/files`.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `state/lock`.
+
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 

@@ -1,3 +1,5 @@
+//! Tests of `state/run_log`.
+
 use std::fs;
 use std::process::Command;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Tests of `systemd/notifier`.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `systemd/status`.
+
 use super::*;
 use crate::machine::job::{InstanceId, JobId};
 use crate::machine::reason::{Cause, Reason};

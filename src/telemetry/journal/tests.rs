@@ -1,3 +1,5 @@
+//! Tests of `telemetry/journal`.
+
 use std::time::SystemTime;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `telemetry/line`.
+
 use super::*;
 
 fn record(message: &str) -> Record {

@@ -1,3 +1,5 @@
+//! Tests of `telemetry/queue`.
+
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;

@@ -1,3 +1,5 @@
+//! Tests of `telemetry/record`.
+
 use super::*;
 
 #[test]

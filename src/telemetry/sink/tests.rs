@@ -1,3 +1,5 @@
+//! Tests of `telemetry/sink`.
+
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;

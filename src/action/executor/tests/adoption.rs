@@ -1,3 +1,5 @@
+//! Tests of `action/executor: adoption`.
+
 use std::process::{Command as Process, Stdio};
 
 use super::*;

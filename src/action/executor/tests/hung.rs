@@ -1,3 +1,5 @@
+//! Tests of `action/executor: hung`.
+
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};

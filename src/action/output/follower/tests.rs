@@ -1,3 +1,5 @@
+//! Tests of `action/output/follower`.
+
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 

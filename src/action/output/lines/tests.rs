@@ -1,3 +1,5 @@
+//! Tests of `action/output/lines`.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of `source/netlink/dump`.
+
 use super::*;
 
 const SEQUENCE: u32 = 3;
