@@ -193,7 +193,7 @@ fn files_say_what_they_are_and_stay_short() {
             ));
         }
         for (number, line) in source.text.lines().enumerate() {
-            if line.chars().count() > COLUMNS_MAX {
+            if line.chars().count() > COLUMNS_MAX && !is_test(&source) {
                 found.push(format!(
                     "{}:{}: wider than {COLUMNS_MAX}",
                     source.name,

@@ -7,7 +7,7 @@
 //!           ◀──          ◀── replies: pid and pidfd          ◀──                        │
 //!               Spawned, Ended ◀── pidfds, one for each main process ◀──────────────────┤
 //!                                                                                       ▼
-//!   files thread ◀── OutputFollower ◀── inotify ◀────────────────────── one regular file for each job
+//!   disk thread ◀── OutputFollower ◀── inotify ◀────────────────────── one regular file for each job
 //! ```
 //!
 //! [`Executor`] lives on the reactor thread and makes no call that can wait. [`OutputFollower`] reads and

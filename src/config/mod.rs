@@ -172,7 +172,8 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
     };
     if top.get("keepstart").is_none() && top.key_at("instances").is_none() && keys_are_known {
         // A misspelt key is reported already, and its own fault says more.
-        let message = "no instance, expected a section keepstart (one VIP) or instances (name: {vip: …, start: …, stop: …})";
+        let message = "no instance, expected a section keepstart (one VIP) or instances \
+                       (name: {vip: …, start: …, stop: …})";
         let at = top.key_at("keepstart").unwrap_or(top.at);
         notes.faults.add(at, message.into());
     }

@@ -1,5 +1,5 @@
 //! The epochs: one counter of transitions per instance that only grows, over restarts and reboots. The file
-//! holds how far each is reserved; it is written by the files thread, ahead of need, and synced, so that no
+//! holds how far each is reserved; it is written by the disk thread, ahead of need, and synced, so that no
 //! disk write lies between an event and its hook. The reactor thread never calls this.
 
 use std::collections::BTreeMap;

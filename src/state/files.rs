@@ -1,5 +1,5 @@
 //! Small files that are read whole, replaced whole, or set aside when they are no good. Called by the owners
-//! of those files at start-up and by the files thread; holds no state.
+//! of those files at start-up and by the disk thread; holds no state.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};

@@ -1,5 +1,5 @@
 //! What outlives the process: where the files of a daemon are, the lock that makes it the only one, the run
-//! record of this boot and the epochs of all boots. Called at start-up and shutdown, by the files thread and
+//! record of this boot and the epochs of all boots. Called at start-up and shutdown, by the disk thread and
 //! (the run record's one write before and after a spawn) by the spawner threads; never by the reactor thread.
 
 pub mod boot;

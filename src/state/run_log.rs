@@ -1,9 +1,9 @@
 //! The run record of this boot, `run.json`: what is known of each service, and the jobs in flight. Shared by
-//! the spawner threads, which note an intent before a spawn and the process after it, and the files thread,
+//! the spawner threads, which note an intent before a spawn and the process after it, and the disk thread,
 //! which notes the rest. It never waits for a disk: the file means nothing after a reboot, so nothing is synced.
 //!
-//! JSON Lines: a header, then one record per line, each appended by one write(2), half a microsecond of work. What the kernel
-//! has taken survives `kill -9`. A line without its end was being written when the daemon was killed, and what
+//! JSON Lines: a header, then one record per line, each appended by one write(2), half a microsecond of work.
+//! What the kernel has taken survives `kill -9`. A line without its end was being written when the daemon was killed, and what
 //! it announces had not begun. The file is rewritten (temporary file and rename) when it has grown.
 
 use std::fs::File;
@@ -54,7 +54,7 @@ pub struct RunLogError {
 ///
 /// The mutex is held for one write: some microseconds, or now and then the few milliseconds of a
 /// rewrite. The spawner threads need an order between their writes and those of
-/// the files thread that is the same in the file as in memory, which a queue to the files thread could only
+/// the disk thread that is the same in the file as in memory, which a queue to the disk thread could only
 /// give them by an answer, that is, two more changes of thread before each spawn.
 #[derive(Debug)]
 pub struct RunLog {
@@ -154,7 +154,7 @@ impl RunLog {
 }
 
 impl Inner {
-    /// Appends, and rewrites the file when it has grown: for the files thread, which has the time.
+    /// Appends, and rewrites the file when it has grown: for the disk thread, which has the time.
     fn append_or_rewrite(&mut self, record: Record) -> Result<(), RunLogError> {
         self.append(record)?;
         if self.bytes < self.compact_at_bytes {

@@ -1,4 +1,4 @@
-//! One output file: where its reader stands, and what it gives back to the disk. Files thread only.
+//! One output file: where its reader stands, and what it gives back to the disk. Disk thread only.
 
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -1,4 +1,4 @@
-//! The follower: owns the directory of output files and reads them as they grow. It belongs to the files thread,
+//! The follower: owns the directory of output files and reads them as they grow. It belongs to the disk thread,
 //! waits for nothing itself, and tells its owner when to come back; inotify(7) says which files have changed.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! Who still has a file open: a look through `/proc/*/fd`. Files thread only.
+//! Who still has a file open: a look through `/proc/*/fd`. Disk thread only.
 //!
 //! The lock of an output file tells of everybody who inherited its descriptor. A program that was told to log
 //! to `/dev/stdout` opens the file once more, and that descriptor has no lock: unlinked under its writer, the

@@ -1,4 +1,4 @@
-//! What jobs print: one regular file for each job, written by the job and read by the files thread.
+//! What jobs print: one regular file for each job, written by the job and read by the disk thread.
 //!
 //! Why a file, and never a pipe or a socket:
 //! - Nobody is blocked. A pipe that is not read fast enough stops the script, and with it the failover.

@@ -1,4 +1,4 @@
-//! Where an output file stands between its first writer and its removal. Files thread only.
+//! Where an output file stands between its first writer and its removal. Disk thread only.
 //!
 //! ```text
 //!               a close          lock free
