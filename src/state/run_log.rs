@@ -3,8 +3,9 @@
 //! which notes the rest. It never waits for a disk: the file means nothing after a reboot, so nothing is synced.
 //!
 //! JSON Lines: a header, then one record per line, each appended by one write(2), half a microsecond of work.
-//! What the kernel has taken survives `kill -9`. A line without its end was being written when the daemon was killed, and what
-//! it announces had not begun. The file is rewritten (temporary file and rename) when it has grown.
+//! What the kernel has taken survives `kill -9`. A line without its end was being written when the daemon was
+//! killed, and what it announces had not begun. The file is rewritten (temporary file and rename) when it has
+//! grown.
 
 use std::fs::File;
 use std::io::{self, Write};
