@@ -30,7 +30,7 @@ static THREADS: AtomicU32 = AtomicU32::new(0);
 /// # Errors
 ///
 /// Those of [`dump`]; [`NetlinkError::Deadline`] also where the kernel keeps the thread waiting longer than
-/// that, or already keeps [`THREADS_MAX`] of them.
+/// that, or already keeps four of them.
 pub async fn dump_aside(watched: Watched) -> Result<KernelDump, NetlinkError> {
     if THREADS.fetch_add(1, Ordering::Relaxed) >= THREADS_MAX {
         THREADS.fetch_sub(1, Ordering::Relaxed);
