@@ -1,4 +1,35 @@
 //! keepstart turns "this Linux node now holds the role" into "these things run here, and nowhere else".
+//!
+//! # The way of the data
+//!
+//! ```text
+//!  kernel ──▶ source ──▶ ┌───────────────────────────────┐ ──▶ action ──▶ scripts
+//!                        │ reactor: one thread, one       │
+//!  people ──▶ control ──▶│ owner of the machine           │ ──▶ bus ──▶ status, systemd
+//!  signals ─▶ app ──────▶│   input ─▶ machine ─▶ outputs  │ ──▶ disk ──▶ what a restart must know
+//!                        └───────────────────────────────┘ ──▶ report ──▶ telemetry
+//! ```
+//!
+//! # Where things live, from the ground up
+//!
+//! A module names only modules that stand above it here; `tests/tidy.rs` sees to it.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`machine`] | every decision; pure: no clock, no I/O, no task |
+//! | [`config`] | the file: every fault with its place, every default filled in |
+//! | [`clock`] | the one clock that the machine's time comes from |
+//! | [`source`] | what the kernel says of links and addresses |
+//! | [`action`] | scripts: spawned, watched, their output followed |
+//! | [`state`] | what outlives the process: locks, the run record, epochs |
+//! | [`systemd`], [`telemetry`] | readiness and watchdog; the log |
+//! | [`bus`], [`disk`], [`report`] | messages between threads; the disk thread; events in words |
+//! | [`reactor`] | the loop that owns the machine |
+//! | [`control`] | the local socket: requests in, answers and streams out |
+//! | [`app`] | all of it put together: threads, queues, start and end |
+//! | [`cli`] | what a person types |
+//!
+//! Begin with [`machine`]: its first page is the law that all else keeps.
 
 pub mod action;
 pub mod app;

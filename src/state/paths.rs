@@ -6,7 +6,7 @@ use std::env;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -28,7 +28,8 @@ pub struct Caller {
     pub uid: u32,
     /// The boot of the kernel.
     pub boot: BootId,
-    /// `$XDG_RUNTIME_DIR`; looked at for ordinary users only.
+    /// `$XDG_RUNTIME_DIR`, or what systemd-logind makes it where it is not set; looked at for ordinary users
+    /// only.
     pub xdg_runtime_dir: Option<PathBuf>,
     /// `$XDG_STATE_HOME`, or `.local/state` in the home directory; looked at for ordinary users only.
     pub xdg_state_home: Option<PathBuf>,
@@ -44,10 +45,18 @@ impl Caller {
                 .filter(|dir| dir.is_absolute())
         };
         let local_state = || env::home_dir().map(|home| home.join(".local/state"));
+        let uid = rustix::process::geteuid().as_raw();
+        // A cron job or a shell of `su` has no such variable, and must find the same daemon.
+        let logind = || {
+            let dir = PathBuf::from(format!("/run/user/{uid}"));
+            fs::metadata(&dir)
+                .is_ok_and(|found| found.uid() == uid)
+                .then_some(dir)
+        };
         Ok(Self {
-            uid: rustix::process::geteuid().as_raw(),
+            uid,
             boot: BootId::current()?,
-            xdg_runtime_dir: directory("XDG_RUNTIME_DIR"),
+            xdg_runtime_dir: directory("XDG_RUNTIME_DIR").or_else(logind),
             xdg_state_home: directory("XDG_STATE_HOME").or_else(local_state),
         })
     }
