@@ -55,6 +55,9 @@ fn service_clause(status: &InstanceStatus) -> &'static str {
     }
 }
 
+/// A job without a process for longer than this is said to hang in its exec.
+const EXEC_HANGS_AFTER_MS: u64 = 1_000;
+
 fn job_clause(status: &InstanceStatus) -> String {
     match (&status.job, &status.last_job) {
         (Some(job), _) => {
@@ -64,13 +67,18 @@ fn job_clause(status: &InstanceStatus) -> String {
             } else {
                 ""
             };
-            let pid = job
-                .pid
-                .map_or_else(String::new, |pid| format!(" as process {pid}"));
-            format!(
-                "{}{whose} has been running{pid} for {age} because {}",
-                job.action, job.reason
-            )
+            let (action, reason) = (job.action, &job.reason);
+            match job.pid {
+                Some(pid) => format!(
+                    "{action}{whose} has been running as process {pid} for {age} because {reason}"
+                ),
+                // A spawn takes about a millisecond; what takes this long waits inside the kernel's exec.
+                None if job.age_ms >= EXEC_HANGS_AFTER_MS => format!(
+                    "{action} was ordered {age} ago because {reason}, and its program has not been \
+                     executed yet: its file is under a write lease or on a file server that does not answer"
+                ),
+                None => format!("{action}{whose} has been running for {age} because {reason}"),
+            }
         }
         (None, Some(job)) => format!("{}, asked for because {}", last_job(job), job.reason),
         (None, None) => "no job has run yet".into(),

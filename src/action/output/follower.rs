@@ -187,8 +187,10 @@ impl OutputFollower {
     fn next_deadline(&self) -> Option<Instant> {
         let deadlines = self.files.values().flat_map(|followed| {
             let look_at = match followed.stage {
-                Stage::Closing { look_at, .. } | Stage::Left { look_at } => Some(look_at),
-                Stage::Written | Stage::Held => None,
+                Stage::Closing { look_at, .. }
+                | Stage::Left { look_at }
+                | Stage::Held { look_at } => Some(look_at),
+                Stage::Written => None,
             };
             [look_at, followed.file.budget.say_at()]
         });
@@ -253,7 +255,7 @@ impl OutputFollower {
         followed.stage = followed.stage.after(news, &followed.file, now);
         let end = match followed.stage {
             Stage::Left { .. } => ChunkEnd::Final,
-            Stage::Written | Stage::Closing { .. } | Stage::Held => ChunkEnd::Open,
+            Stage::Written | Stage::Closing { .. } | Stage::Held { .. } => ChunkEnd::Open,
         };
         let is_check = followed.file.name.action == Action::IsRunning;
         let more = self.read(name, end, now, sink);
@@ -315,7 +317,7 @@ impl OutputFollower {
     fn try_locks(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
         let is_due = |stage: Stage| match stage {
             Stage::Closing { look_at, .. } => look_at <= now,
-            Stage::Written | Stage::Left { .. } | Stage::Held => false,
+            Stage::Written | Stage::Left { .. } | Stage::Held { .. } => false,
         };
         let files = self.files.iter();
         let due: Vec<String> = files
@@ -329,11 +331,14 @@ impl OutputFollower {
 
     /// Unlinks the files that nobody has open: all that wait for the look, when one of them is due.
     fn look_for_holders(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
-        let is_due = |stage: Stage| matches!(stage, Stage::Left { look_at } if look_at <= now);
+        let is_due = |stage: Stage| match stage {
+            Stage::Left { look_at } | Stage::Held { look_at } => look_at <= now,
+            Stage::Written | Stage::Closing { .. } => false,
+        };
         if !self.files.values().any(|followed| is_due(followed.stage)) {
             return;
         }
-        let waits = |stage: Stage| matches!(stage, Stage::Left { .. });
+        let waits = |stage: Stage| matches!(stage, Stage::Left { .. } | Stage::Held { .. });
         let due: BTreeSet<String> = self
             .files
             .iter()
@@ -350,7 +355,7 @@ impl OutputFollower {
                 self.read(&name, ChunkEnd::Final, now, sink);
                 self.remove(&name, sink);
             } else if let Some(followed) = self.files.get_mut(&name) {
-                followed.stage = Stage::Held;
+                followed.stage = Stage::held(now);
             }
         }
     }

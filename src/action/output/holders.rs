@@ -34,7 +34,9 @@ pub(super) fn held(names: &BTreeSet<String>) -> BTreeSet<String> {
                 && names.contains(name)
                 // A child of this process has all of its descriptors until it has executed its program, the
                 // follower's own among them. It does not hold them, and no close would ever tell of it.
-                && fs::read_link(process.path().join("exe")).ok() != own_program
+                // Nor does a process that ends: it has no program any more, and closes all that it has.
+                && fs::read_link(process.path().join("exe"))
+                    .is_ok_and(|program| Some(&program) != own_program.as_ref())
             {
                 held.insert(name.to_owned());
             }

@@ -16,6 +16,9 @@ use super::files::OutputFile;
 /// milliseconds on a machine with many processes, so one serves all files that have come free until then.
 const HOLDERS_AFTER: Duration = Duration::from_secs(5);
 
+/// How often a file that somebody has opened anew is looked for again.
+const HELD_EVERY: Duration = Duration::from_secs(30);
+
 /// How long after a close the lock is tried again, and by what factor that time grows up to what limit. Once is
 /// not enough: of the last close of a file the kernel tells first, and takes its lock away after that.
 const LOCK_STEP_FIRST: Duration = Duration::from_millis(10);
@@ -40,11 +43,19 @@ pub(super) enum Stage {
     Closing { look_at: Instant, step: Duration },
     /// Nobody who did; whether somebody opened it anew is looked up at that time.
     Left { look_at: Instant },
-    /// Somebody who opened it anew.
-    Held,
+    /// Somebody who opened it anew. The close tells of the end; should it have been missed, a look at that time
+    /// finds out.
+    Held { look_at: Instant },
 }
 
 impl Stage {
+    /// Somebody was found to have the file open.
+    pub(super) fn held(now: Instant) -> Self {
+        Self::Held {
+            look_at: now + HELD_EVERY,
+        }
+    }
+
     /// The stage after an event, or after its time has come.
     pub(super) fn after(self, news: News, file: &OutputFile, now: Instant) -> Self {
         let closing = |step| Self::Closing {
@@ -71,7 +82,7 @@ impl Stage {
                     Self::Written
                 }
             }
-            (Self::Held, News::Closed) => left,
+            (Self::Held { .. }, News::Closed) => left,
             (stage @ Self::Left { .. }, News::Closed) | (stage, News::Changed) => stage,
         }
     }

@@ -89,6 +89,26 @@ fn a_running_job() {
 }
 
 #[test]
+fn a_job_that_hangs_in_its_exec() {
+    let why = why(|view| {
+        view.job = Some(JobView {
+            job: JobId { life: 1, number: 2 },
+            action: Action::Start,
+            reason: Reason::RoleGained,
+            started: time(127_000),
+            pid: None,
+            adopted: false,
+        });
+        view.next = Next::JobRuns {
+            deadline: time(217_000),
+        };
+    });
+    let expected = "start was ordered 3.0s ago because the role was gained, and its program has not \
+                    been executed yet: its file is under a write lease or on a file server";
+    assert!(why.contains(expected), "{why}");
+}
+
+#[test]
 fn is_running_answers_in_words() {
     let last = |outcome| {
         let mut view = (*view(1, "web")).clone();

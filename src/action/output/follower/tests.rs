@@ -248,7 +248,7 @@ async fn a_process_that_opened_its_output_anew_keeps_the_file() {
             .follower
             .files
             .values()
-            .any(|followed| followed.stage == Stage::Held)
+            .any(|followed| matches!(followed.stage, Stage::Held { .. }))
     });
     assert_eq!(owner.deadline, None);
     fs::write(go, "").unwrap();
