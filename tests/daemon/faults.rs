@@ -100,7 +100,7 @@ fn scripts_under_a_write_lease_delay_nobody_else() {
 }
 
 /// Prints more than a pipe and the queue before it hold, and takes a few seconds for it.
-const CHATTER: &str = "seq 1 100 | while read n; do seq 1 100; sleep 0.02; done";
+const CHATTER: &str = "seq 1 300 | while read n; do seq 1 100; sleep 0.02; done";
 
 #[test]
 fn a_log_that_nobody_reads_delays_nobody() {
