@@ -1,8 +1,11 @@
-//! The environment of actions: what of the daemon's own is handed on, and what is added. Pure but for one
-//! function that reads the daemon's environment once, at start-up.
+//! The environment of actions: what of the daemon's own is handed on, what is added, and how a process is
+//! known by it. It reads the daemon's own environment once, at start-up, and those of others in `/proc`.
 
-use std::ffi::{OsStr, OsString};
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, NulError, OsStr, OsString};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::machine::job::{Job, Role};
@@ -52,28 +55,107 @@ pub(super) fn job_variables(job: &Job) -> [(&'static str, String); 9] {
         let _ = write!(vip, "{separator}{address}");
     }
     [
-        ("KEEPSTART_INSTANCE", job.settings.name.to_string()),
+        (INSTANCE_VARIABLE, job.settings.name.to_string()),
         ("KEEPSTART_ROLE", job.role.to_string()),
         ("KEEPSTART_PREVIOUS_ROLE", job.previous_role.to_string()),
         ("KEEPSTART_VIP", vip),
         ("KEEPSTART_NIC", rule.nic.clone().unwrap_or_default()),
-        ("KEEPSTART_ACTION", job.action.to_string()),
+        (ACTION_VARIABLE, job.action.to_string()),
         ("KEEPSTART_REASON", job.reason.to_string()),
         ("KEEPSTART_EPOCH", job.epoch.to_string()),
         (JOB_VARIABLE, job.id.to_string()),
     ]
 }
 
-/// The variable by which a job's process is found again.
+/// What all jobs' environments begin with, in the form that execve(2) takes.
+pub(super) struct Inherited {
+    pairs: Vec<(OsString, OsString)>,
+    variables: Vec<CString>,
+}
+
+impl Inherited {
+    /// A name or value with a NUL byte, which no process can have been given, is left out.
+    pub(super) fn new(pairs: Vec<(OsString, OsString)>) -> Self {
+        let variables = pairs
+            .iter()
+            .filter_map(|(name, value)| variable(name.as_bytes(), value.as_bytes()).ok())
+            .collect();
+        Self { pairs, variables }
+    }
+}
+
+/// The environment of one job: `NAME=VALUE`, each name once.
+pub(super) struct Block<'a>(Vec<Cow<'a, CStr>>);
+
+impl<'a> Block<'a> {
+    /// What the file says goes before what keepstart says, and that before what was inherited.
+    pub(super) fn of(job: &Job, inherited: &'a Inherited) -> Result<Self, NulError> {
+        let own = &job.settings.environment;
+        let is_own = |name: &[u8]| own.iter().any(|(own, _)| own.as_bytes() == name);
+        // Of the names that keepstart sets none is inherited.
+        let inherited = inherited.variables.iter();
+        let mut variables: Vec<Cow<'_, CStr>> = inherited
+            .filter(|variable| !is_own(name_of(variable)))
+            .map(|variable| Cow::Borrowed(variable.as_c_str()))
+            .collect();
+        for (name, value) in job_variables(job) {
+            if !is_own(name.as_bytes()) {
+                variables.push(variable(name.as_bytes(), value.as_bytes())?.into());
+            }
+        }
+        for (index, (name, value)) in own.iter().enumerate() {
+            // The last one of a name counts.
+            if !own.iter().skip(index + 1).any(|(later, _)| later == name) {
+                variables.push(variable(name.as_bytes(), value.as_bytes())?.into());
+            }
+        }
+        Ok(Self(variables))
+    }
+
+    pub(super) fn variables(&self) -> &[Cow<'a, CStr>] {
+        &self.0
+    }
+}
+
+fn variable(name: &[u8], value: &[u8]) -> Result<CString, NulError> {
+    CString::new([name, b"=", value].concat())
+}
+
+fn name_of(variable: &CStr) -> &[u8] {
+    let mut parts = variable.to_bytes().split(|&byte| byte == b'=');
+    parts.next().unwrap_or_default()
+}
+
+/// The variables by which a job's process is found again.
+pub(super) const INSTANCE_VARIABLE: &str = "KEEPSTART_INSTANCE";
+pub(super) const ACTION_VARIABLE: &str = "KEEPSTART_ACTION";
 pub(super) const JOB_VARIABLE: &str = "KEEPSTART_JOB";
 
+/// The most that is read of a process's environment, in bytes. The kernel allows an environment and arguments
+/// of some megabytes together (execve(2)); ours stand behind whatever sorts before `KEEPSTART_`.
+const ENVIRONMENT_MAX: u64 = 4 * 1024 * 1024;
+
+/// The environment that a process began with, as far as it is text; proc_pid_environ(5).
+pub(super) fn variables_of(pid: u32) -> io::Result<Vec<(String, String)>> {
+    let mut environment = Vec::new();
+    File::open(format!("/proc/{pid}/environ"))?
+        .take(ENVIRONMENT_MAX)
+        .read_to_end(&mut environment)?;
+    let variables = environment.split(|&byte| byte == 0);
+    Ok(variables
+        .filter_map(|variable| std::str::from_utf8(variable).ok()?.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
 /// The `PATH` that a job's program is looked for in: the instance's, else the daemon's, else the usual one.
-pub(super) fn search_path<'a>(job: &'a Job, inherited: &'a [(OsString, OsString)]) -> &'a OsStr {
+pub(super) fn search_path<'a>(job: &'a Job, inherited: &'a Inherited) -> &'a OsStr {
     let own = job.settings.environment.iter().rev();
     own.filter(|(name, _)| name == "PATH")
         .map(|(_, value)| OsStr::new(value))
         .chain(
             inherited
+                .pairs
                 .iter()
                 .filter(|(name, _)| name == "PATH")
                 .map(|(_, value)| value.as_os_str()),

@@ -24,6 +24,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::time::sleep_until;
 
 use super::ends::{EndOfProcess, end_of, register};
+use super::environment::Inherited;
 use super::launch::{Launcher, Spawned};
 use super::output::make_room;
 use super::process::{
@@ -127,7 +128,7 @@ impl Executor {
         keep_children().map_err(ExecutorError::Children)?;
         make_room(&options.output_directory);
         let launcher = Launcher {
-            environment: options.environment,
+            environment: Inherited::new(options.environment),
             output_directory: options.output_directory,
             recorder: options.recorder,
         };

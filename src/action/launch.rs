@@ -6,9 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{self, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,9 +15,10 @@ use rustix::io::Errno;
 use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::JobRecorder;
-use super::environment::{job_variables, keepalived_arguments, search_path};
-use super::output::{OutputName, Spare};
+use super::environment::{Block, Inherited, keepalived_arguments, search_path};
+use super::output::{OutputFate, OutputName, Spare};
 use super::process::{ProcessStart, ProcessStat, plain, to_pid};
+use super::spawn::{Streams, spawn};
 use crate::machine::job::Job;
 use crate::machine::settings::{Arguments, Command};
 
@@ -29,7 +28,7 @@ const SHELL: &str = "/bin/sh";
 /// What all launches share; made once.
 pub(super) struct Launcher {
     /// The environment that every job begins with.
-    pub(super) environment: Vec<(OsString, OsString)>,
+    pub(super) environment: Inherited,
     /// Where output files go.
     pub(super) output_directory: PathBuf,
     /// Writes down which processes exist.
@@ -39,7 +38,7 @@ pub(super) struct Launcher {
 /// What each spawner thread holds ready, so that a launch opens nothing.
 pub(super) struct Hands {
     pub(super) spare: Spare,
-    /// `/dev/null`, for the jobs' stdin; `None`: it is opened for each.
+    /// `/dev/null`; `None`: it could not be opened yet.
     null: Option<File>,
 }
 
@@ -48,9 +47,26 @@ impl Hands {
     pub(super) fn new(launcher: &Launcher, thread: u32) -> Self {
         Self {
             spare: Spare::new(&launcher.output_directory, thread),
-            null: File::open("/dev/null").ok(),
+            null: open_null().ok(),
         }
     }
+
+    fn streams(&mut self) -> Result<(Streams<'_>, OutputFate), String> {
+        if self.null.is_none() {
+            self.null = open_null().ok();
+        }
+        let null = self.null.as_ref().ok_or("cannot open /dev/null")?;
+        let (output, fate) = match self.spare.file() {
+            Some(file) => (file, OutputFate::Kept),
+            None => (null, OutputFate::Lost),
+        };
+        let input = null;
+        Ok((Streams { input, output }, fate))
+    }
+}
+
+fn open_null() -> io::Result<File> {
+    File::options().read(true).write(true).open("/dev/null")
 }
 
 /// A process that exists, unreaped.
@@ -63,15 +79,6 @@ pub(super) struct Spawned {
     pub(super) at: Instant,
 }
 
-/// Where a job's output goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum OutputFate {
-    /// Into its file.
-    Kept,
-    /// Nowhere, because no file could be made: a full disk must not stop a failover.
-    Lost,
-}
-
 impl Launcher {
     /// Runs the job's command; the error is a sentence for people.
     pub(super) fn launch(
@@ -80,15 +87,13 @@ impl Launcher {
         hands: &mut Hands,
     ) -> (Result<Spawned, String>, OutputFate) {
         self.recorder.intent(job);
-        let name = OutputName::of(job);
-        let (output, fate) = match hands.spare.take(&name) {
-            Ok(file) => (Some(file), OutputFate::Kept),
-            Err(_) => (None, OutputFate::Lost),
-        };
-        match self.spawn(job, output.as_ref(), hands.null.as_ref()) {
-            Ok(child) => {
+        match self.spawn(job, hands) {
+            Ok((pid, fate)) => {
                 let at = super::now();
-                let pid = child.id();
+                let fate = match fate {
+                    OutputFate::Kept => hands.spare.hand_over(&OutputName::of(job)),
+                    OutputFate::Lost => fate,
+                };
                 // The child is unreaped, and only the executor reaps it, once it has heard of it: so the
                 // number is this process's for as long as this function runs.
                 let pidfd = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -97,70 +102,36 @@ impl Launcher {
                 (Ok(Spawned { pid, pidfd, at }), fate)
             }
             Err(error) => {
-                // Nobody has written into it: it is only in the way.
-                name.remove(&self.output_directory);
                 self.recorder.not_spawned(job);
-                (Err(error), fate)
+                (Err(error), OutputFate::Kept)
             }
         }
     }
 
-    fn spawn(
-        &self,
-        job: &Job,
-        output: Option<&File>,
-        null: Option<&File>,
-    ) -> Result<process::Child, String> {
+    fn spawn(&self, job: &Job, hands: &mut Hands) -> Result<(u32, OutputFate), String> {
         let invocation = Invocation::of(job, search_path(job, &self.environment))?;
-        let failed = |error: &io::Error| explain(&invocation.program, job, error);
-        match self
-            .command(job, &invocation, output, null)
-            .and_then(|mut c| c.spawn())
-        {
-            Err(error) if is(&error, Errno::NOEXEC) => {
-                let by_shell = invocation.by_shell().ok_or_else(|| failed(&error))?;
-                self.command(job, &by_shell, output, null)
-                    .and_then(|mut c| c.spawn())
-                    .map_err(|error| failed(&error))
-            }
-            result => result.map_err(|error| failed(&error)),
-        }
-    }
-
-    /// The command in a form for which std calls `posix_spawn(3)`, so that this process's memory is not copied:
-    /// no `pre_exec`, no user, no group list, and a program with a slash where `PATH` is among the variables.
-    fn command(
-        &self,
-        job: &Job,
-        invocation: &Invocation,
-        output: Option<&File>,
-        null: Option<&File>,
-    ) -> io::Result<process::Command> {
-        let mut command = process::Command::new(&invocation.program);
-        command
-            .args(&invocation.arguments)
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .envs(job_variables(job))
-            .envs(
-                job.settings
-                    .environment
-                    .iter()
-                    .map(|(name, value)| (name, value)),
-            )
-            .process_group(0)
-            .stdin(match null {
-                Some(null) => Stdio::from(null.try_clone()?),
-                None => Stdio::null(),
-            });
-        if let Some(directory) = &job.command.working_directory {
-            command.current_dir(directory);
-        }
-        match output {
-            Some(file) => command.stdout(file.try_clone()?).stderr(file.try_clone()?),
-            None => command.stdout(Stdio::null()).stderr(Stdio::null()),
+        let program = &invocation.program;
+        let environment = Block::of(job, &self.environment)
+            .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
+        let (streams, fate) = hands.streams()?;
+        let directory = job.command.working_directory.as_deref();
+        let attempt = |invocation: &Invocation| {
+            let Invocation {
+                program, arguments, ..
+            } = invocation;
+            spawn(program, arguments, &environment, directory, streams)
         };
-        Ok(command)
+        let result = match attempt(&invocation) {
+            Err(error) if is(&error, Errno::NOEXEC) => match invocation.by_shell() {
+                Some(by_shell) => attempt(&by_shell),
+                None => Err(error),
+            },
+            result => result,
+        };
+        match result {
+            Ok(pid) => Ok((pid, fate)),
+            Err(error) => Err(explain(program, job, &error)),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod launch;
 mod orphan;
 mod output;
 mod process;
+mod spawn;
 mod spawner;
 #[cfg(test)]
 mod testing;

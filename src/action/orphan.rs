@@ -2,15 +2,10 @@
 //! runs; reads `/proc` and signals nothing.
 
 use std::fs;
-use std::io::{self, Read};
 
-use super::environment::JOB_VARIABLE;
+use super::environment::{JOB_VARIABLE, variables_of};
 use super::process::{ProcessStart, ProcessStat};
 use crate::machine::job::JobId;
-
-/// The most that is read of a process's environment, in bytes. The kernel allows an environment and arguments
-/// of some megabytes together (execve(2)); ours stand behind whatever sorts before `KEEPSTART_`.
-const ENVIRONMENT_MAX: u64 = 4 * 1024 * 1024;
 
 /// What is written down of a job that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,28 +43,18 @@ pub fn find_orphan(record: &OrphanRecord) -> Option<Orphan> {
 /// One pass over `/proc`; of most processes only `stat` is read. The main process of a job leads its group, but
 /// no session: that tells it from a daemon that its script has made. Of several the oldest is the job.
 fn find_by_environment(job: JobId) -> Option<Orphan> {
-    let wanted = format!("{JOB_VARIABLE}={job}");
+    let wanted = (JOB_VARIABLE.to_owned(), job.to_string());
     let processes = fs::read_dir("/proc").ok()?;
     processes
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .filter_map(|pid| Some((pid, ProcessStat::read(pid).ok()?)))
         .filter(|(pid, stat)| !stat.ended && stat.group == *pid && stat.session != *pid)
-        .filter(|(pid, _)| has_variable(*pid, wanted.as_bytes()).unwrap_or(false))
+        .filter(|(pid, _)| variables_of(*pid).is_ok_and(|all| all.contains(&wanted)))
         .map(|(pid, stat)| Orphan {
             pid,
             start: stat.start,
         })
         .min_by_key(|orphan| (orphan.start, orphan.pid))
-}
-
-fn has_variable(pid: u32, wanted: &[u8]) -> io::Result<bool> {
-    let mut environment = Vec::new();
-    fs::File::open(format!("/proc/{pid}/environ"))?
-        .take(ENVIRONMENT_MAX)
-        .read_to_end(&mut environment)?;
-    Ok(environment
-        .split(|&byte| byte == 0)
-        .any(|variable| variable == wanted))
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::launch::{Hands, Launcher, OutputFate, Spawned};
+use super::launch::{Hands, Launcher, Spawned};
 use super::now;
+use super::output::OutputFate;
 use crate::machine::job::{Action, Job, JobId};
 
 /// Threads that are always there. Two, so that one slow exec is not felt even before it is called hung.

@@ -90,12 +90,45 @@ fn keepalived_knows_these_states() {
 
 #[test]
 fn the_nearest_path_is_searched() {
-    let inherited = [("PATH".into(), "/inherited".into())];
+    let inherited = Inherited::new(vec![("PATH".into(), "/inherited".into())]);
     assert_eq!(search_path(&start(), &inherited), "/inherited");
-    assert_eq!(search_path(&start(), &[]), DEFAULT_PATH);
+    assert_eq!(
+        search_path(&start(), &Inherited::new(Vec::new())),
+        DEFAULT_PATH
+    );
     let own = with_settings(start(), |settings| {
         let path = |value: &str| ("PATH".to_owned(), value.to_owned());
         settings.environment = vec![path("/first"), path("/last")];
     });
     assert_eq!(search_path(&own, &inherited), "/last");
+}
+
+#[test]
+fn each_name_stands_once_in_the_block() {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let inherited = ["HOME", "LANG", "ODD"].map(|name| (name.into(), "inherited".into()));
+    let inherited = Inherited::new(inherited.to_vec());
+    let job = with_settings(start(), |settings| {
+        settings.environment = vec![
+            pair("LANG", "first"),
+            pair("KEEPSTART_NIC", "mine"),
+            pair("LANG", "a=b"),
+        ];
+    });
+    let block = Block::of(&job, &inherited).unwrap();
+    let texts = block.variables().iter();
+    let texts: Vec<_> = texts.map(|text| text.to_str().unwrap()).collect();
+    let of = |name: &str| {
+        let all = texts.iter().filter_map(|text| text.split_once('='));
+        let all = all.filter(|(known, _)| *known == name);
+        all.map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    assert_eq!(of("HOME"), ["inherited"]);
+    assert_eq!(of("LANG"), ["a=b"]);
+    assert_eq!(of("KEEPSTART_NIC"), ["mine"]);
+    assert_eq!(of("KEEPSTART_EPOCH"), ["7"]);
+    let bad = with_settings(start(), |settings| {
+        settings.environment = vec![pair("A", "\0")];
+    });
+    assert!(Block::of(&bad, &inherited).is_err());
 }

@@ -126,9 +126,12 @@ impl OutputFollower {
         };
         let inotify =
             inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(unwatchable)?;
-        // A file is of interest once something stands in it or everybody has left it: to be told of its making
-        // would only wake this thread while the job's process is being made.
-        let wanted = WatchFlags::MODIFY | WatchFlags::CLOSE_WRITE | WatchFlags::ONLYDIR;
+        // A file gets its name here once its job's process exists, which may have written into it by then. It
+        // cannot have closed it for good: the spawner closes its own descriptor after the naming.
+        let wanted = WatchFlags::MODIFY
+            | WatchFlags::CLOSE_WRITE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::ONLYDIR;
         inotify::add_watch(&inotify, directory, wanted).map_err(unwatchable)?;
         let mut follower = Self {
             directory: directory.to_owned(),
@@ -350,7 +353,7 @@ impl OutputFollower {
         }
         let held = held(&due);
         for name in due {
-            if !held.contains(&name) {
+            if !held.contains_key(&name) {
                 // Whoever wrote last had closed the file before the look, so this is its end.
                 self.read(&name, ChunkEnd::Final, now, sink);
                 self.remove(&name, sink);

@@ -6,13 +6,14 @@
 //! unlinked. This costs some milliseconds on a machine with many processes; it is done once for all files that
 //! wait for it, and not for is-running, which leaves nothing behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process;
 
-/// Those of the file names that some other process has open. Processes that we may not read are not seen.
-pub(super) fn held(names: &BTreeSet<String>) -> BTreeSet<String> {
-    let mut held = BTreeSet::new();
+/// Those of the file names that some other process has open, with one such process. Processes that we may not
+/// read are not seen.
+pub(super) fn held(names: &BTreeSet<String>) -> BTreeMap<String, u32> {
+    let mut held = BTreeMap::new();
     let Ok(processes) = fs::read_dir("/proc") else {
         return held;
     };
@@ -20,9 +21,9 @@ pub(super) fn held(names: &BTreeSet<String>) -> BTreeSet<String> {
     for process in processes.flatten() {
         let name = process.file_name();
         let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
-        if pid.is_none_or(|pid| pid == process::id()) {
+        let Some(pid) = pid.filter(|pid| *pid != process::id()) else {
             continue;
-        }
+        };
         let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
             continue;
         };
@@ -38,7 +39,7 @@ pub(super) fn held(names: &BTreeSet<String>) -> BTreeSet<String> {
                 && fs::read_link(process.path().join("exe"))
                     .is_ok_and(|program| Some(&program) != own_program.as_ref())
             {
-                held.insert(name.to_owned());
+                held.insert(name.to_owned(), pid);
             }
         }
     }

@@ -13,8 +13,8 @@
 //! process that inherits the descriptor and goes with the last of them, so a `LOCK_EX` that succeeds tells, in
 //! any life of the daemon, that none of them is left.
 //!
-//! The file is made under its final name just before the spawn. One made ahead would have to be renamed, and
-//! rename(2) takes as long as open(2) does; and a crash between the two would leave a file without a name.
+//! The file is made ahead of the job and gets its name right after the spawn, so that neither open(2) nor
+//! rename(2) stands between the order and the exec.
 
 mod files;
 mod follower;
@@ -23,21 +23,12 @@ mod lines;
 mod spare;
 mod stage;
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
-
-use rustix::fs::{FlockOperation, flock};
-
+use super::environment::{ACTION_VARIABLE, INSTANCE_VARIABLE, JOB_VARIABLE};
 use crate::machine::job::{Action, Job, JobId};
 
-pub(super) use spare::{Spare, make_room};
+pub(super) use spare::{OutputFate, Spare, make_room};
 
 pub use follower::{OutputCounters, OutputError, OutputFollower, OutputLine};
-
-/// How often a file is made anew when the follower unlinks it between its making and its locking.
-const CREATE_ATTEMPTS: u32 = 3;
 
 /// The name of an output file, `INSTANCE.ACTION.JOB`: all that is needed to label its lines.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,35 +63,19 @@ impl OutputName {
         })
     }
 
+    /// The name of the job that a process with this environment belongs to.
+    fn among(variables: &[(String, String)]) -> Option<Self> {
+        let get = |name: &str| {
+            let found = variables.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value)
+        };
+        let parts = [INSTANCE_VARIABLE, ACTION_VARIABLE, JOB_VARIABLE];
+        let [instance, action, job] = parts.map(get);
+        Self::parse(&format!("{}.{}.{}", instance?, action?, job?))
+    }
+
     fn file_name(&self) -> String {
         format!("{}.{}.{}", self.instance, self.action, self.job)
-    }
-
-    /// Makes the file and locks it for its writers. It is opened for appending, so that both streams, and all
-    /// processes, write behind one another, and so that the reader may truncate it.
-    pub(super) fn create(&self, directory: &Path) -> io::Result<File> {
-        let path = directory.join(self.file_name());
-        for _ in 0..CREATE_ATTEMPTS {
-            let file = OpenOptions::new()
-                .append(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?;
-            // The follower may find the file before it is locked and take it for one that everybody has
-            // left. Its own lock does not last, and what it has unlinked has no links.
-            let locked = flock(&file, FlockOperation::NonBlockingLockShared);
-            if locked.is_ok() && file.metadata()?.nlink() > 0 {
-                return Ok(file);
-            }
-            let _ = fs::remove_file(&path);
-        }
-        Err(io::Error::from(io::ErrorKind::WouldBlock))
-    }
-
-    /// Removes the file of a job that never ran.
-    pub(super) fn remove(&self, directory: &Path) {
-        // What stays behind is found empty by the follower, which tries again.
-        let _ = fs::remove_file(directory.join(self.file_name()));
     }
 }
 

@@ -1,6 +1,10 @@
-//! An output file made ahead of its job, so that between the order and the exec there is one rename and no
-//! open. Each spawner thread has one of its own; it makes the next when the job before has been told.
+//! An output file made ahead of its job, so that between the order and the exec no file is made or renamed. Each
+//! spawner thread has one of its own; it makes the next when the job before has been told.
+//!
+//! A daemon that is killed between a spawn and the naming leaves a file that its job writes into and nobody
+//! reads. The next one finds the writer, whose environment has the name.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,36 +13,67 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use super::OutputName;
+use super::holders::held;
+use crate::action::environment::variables_of;
 
 /// Where spare files wait: beside the output directory, because there every file belongs to a job.
 fn waiting_room(output_directory: &Path) -> PathBuf {
     output_directory.with_file_name("output-spare")
 }
 
-/// Makes the place where spare files wait and removes what an earlier life of the daemon left in it: a spare
-/// file has its job's name before the job's process exists, so nobody writes into one that is found here.
+/// Makes the place where spare files wait, and clears it of what an earlier life of the daemon left in it. To be
+/// called before the [`OutputFollower`](super::OutputFollower) opens the output directory.
 pub(in crate::action) fn make_room(output_directory: &Path) {
     let room = waiting_room(output_directory);
-    // Without it the files are made when they are needed.
+    // Without it there is no spare file, which is counted with each job.
     let _ = DirBuilder::new().mode(0o700).create(&room);
+    let mut written = BTreeSet::new();
     for entry in fs::read_dir(&room).into_iter().flatten().flatten() {
-        let _ = fs::remove_file(entry.path());
+        let unused = File::open(entry.path())
+            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if unused {
+            let _ = fs::remove_file(entry.path());
+        } else if let Ok(name) = entry.file_name().into_string() {
+            written.insert(name);
+        }
     }
+    if !written.is_empty() {
+        for (file, pid) in held(&written) {
+            if let Some(name) = variables_of(pid)
+                .ok()
+                .and_then(|all| OutputName::among(&all))
+            {
+                let _ = fs::rename(room.join(file), output_directory.join(name.file_name()));
+            }
+        }
+    }
+}
+
+/// Where a job's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::action) enum OutputFate {
+    /// Into its file.
+    Kept,
+    /// Nowhere, because no file could be made: a full disk must not stop a failover.
+    Lost,
 }
 
 /// The spare file of one spawner thread.
 pub(in crate::action) struct Spare {
     output_directory: PathBuf,
-    path: PathBuf,
-    file: Option<File>,
+    thread: u32,
+    /// How many have been made.
+    made: u64,
+    file: Option<(PathBuf, File)>,
 }
 
 impl Spare {
-    /// Makes the first one. `thread` is the thread's number, which no other has at the same time.
+    /// Makes the first one. `thread` is the thread's number, which no other has in this life of the daemon.
     pub(in crate::action) fn new(output_directory: &Path, thread: u32) -> Self {
         let mut spare = Self {
             output_directory: output_directory.to_owned(),
-            path: waiting_room(output_directory).join(thread.to_string()),
+            thread,
+            made: 0,
             file: None,
         };
         spare.prepare();
@@ -48,28 +83,42 @@ impl Spare {
     /// Makes one if there is none. May wait for a disk.
     pub(in crate::action) fn prepare(&mut self) {
         if self.file.is_none() {
-            self.file = make(&self.path).ok();
+            self.made += 1;
+            let name = format!("{}.{}.{}", std::process::id(), self.thread, self.made);
+            let path = waiting_room(&self.output_directory).join(name);
+            self.file = make(&path).ok().map(|file| (path, file));
         }
     }
 
-    /// The output file of a job, under its name and locked for its writers.
-    pub(in crate::action) fn take(&mut self, name: &OutputName) -> io::Result<File> {
-        let path = self.output_directory.join(name.file_name());
-        match self.file.take() {
-            Some(file) if fs::rename(&self.path, path).is_ok() => Ok(file),
-            Some(_) | None => name.create(&self.output_directory),
+    /// The file for the next job's output, locked for its writers; `None` where none can be made.
+    pub(in crate::action) fn file(&mut self) -> Option<&File> {
+        self.prepare();
+        self.file.as_ref().map(|(_, file)| file)
+    }
+
+    /// Gives the file to the job whose process has it now.
+    pub(in crate::action) fn hand_over(&mut self, name: &OutputName) -> OutputFate {
+        let renamed = self.file.take().is_some_and(|(path, _)| {
+            fs::rename(path, self.output_directory.join(name.file_name())).is_ok()
+        });
+        if renamed {
+            OutputFate::Kept
+        } else {
+            OutputFate::Lost
         }
     }
 }
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        if self.file.is_some() {
-            let _ = fs::remove_file(&self.path);
+        if let Some((path, _)) = &self.file {
+            let _ = fs::remove_file(path);
         }
     }
 }
 
+/// The file is opened for appending, so that both streams, and all processes, write behind one another, and so
+/// that the reader may truncate it.
 fn make(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new()
         .append(true)
@@ -79,3 +128,6 @@ fn make(path: &Path) -> io::Result<File> {
     flock(&file, FlockOperation::NonBlockingLockShared)?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests;

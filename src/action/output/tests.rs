@@ -25,15 +25,16 @@ fn a_name_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_new_file_is_locked_for_its_writer() {
-    let directory = tempfile::tempdir().unwrap();
-    let job = job(12, Action::Stop, Command::Shell("true".into()));
-    let name = OutputName::of(&job);
-    let writer = name.create(directory.path()).unwrap();
-    let other = File::open(directory.path().join(name.file_name())).unwrap();
-    assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_err());
-    drop(writer);
-    assert!(flock(&other, FlockOperation::NonBlockingLockExclusive).is_ok());
-    // While the reader has it, it cannot be had.
-    assert!(name.create(directory.path()).is_err());
+fn a_name_is_found_in_an_environment() {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut variables = vec![
+        pair("PATH", "/bin"),
+        pair("KEEPSTART_INSTANCE", "web.1"),
+        pair("KEEPSTART_ACTION", "stop"),
+        pair("KEEPSTART_JOB", "00000001-7"),
+    ];
+    let name = OutputName::among(&variables).unwrap();
+    assert_eq!(name.file_name(), "web.1.stop.00000001-7");
+    variables.pop();
+    assert_eq!(OutputName::among(&variables), None);
 }

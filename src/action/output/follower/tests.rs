@@ -270,7 +270,9 @@ async fn an_idle_follower_is_not_woken_by_what_it_does_itself() {
 fn what_was_read_is_zero_and_its_blocks_are_free() {
     let directory = tempfile::tempdir().unwrap();
     let name = OutputName::parse("web.start.00000001-1").unwrap();
-    let mut writer = name.create(directory.path()).unwrap();
+    let path = directory.path().join(name.file_name());
+    let mut writer = File::options();
+    let mut writer = writer.append(true).create_new(true).open(path).unwrap();
     let mut file = OutputFile::open(directory.path(), name.clone(), now()).unwrap();
     let mut buffer = vec![0; CHUNK_SIZE];
     let mut lines = 0;
