@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -22,6 +23,7 @@ use crate::bus::{Order, Update, Updates, Whole};
 use crate::clock::Clock;
 use crate::disk::{Disk, Task};
 use crate::machine::Machine;
+use crate::machine::job::InstanceId;
 use crate::machine::kernel::{KernelDump, KernelEvent};
 use crate::machine::message::{Event, Input, Output};
 use crate::report;
@@ -32,6 +34,11 @@ use crate::source::netlink::{
 /// The reads of one wake-up before the machine is asked in between: with datagrams coming faster than they
 /// can be read for this long, the machine sees a level that is true of a moment just past.
 const READS_MAX: u32 = 64;
+
+/// How long the news of a wake-up that gave orders is held back at most. To tell takes some tens of
+/// microseconds and wakes two threads, on the very cores that are to make the job's process; so it is told once
+/// the process exists, or after this time.
+const TELL_AFTER: Duration = Duration::from_millis(1);
 
 type DumpTask = Pin<Box<dyn Future<Output = Result<KernelDump, NetlinkError>> + Send>>;
 
@@ -49,6 +56,23 @@ pub struct Reactor {
     /// Answers that were known at once while outputs were drained: at most one for each output.
     answers: VecDeque<Input>,
     events: Vec<KernelEvent>,
+    /// What is to be told, oldest first: never more than the outputs of one wake-up.
+    news: Vec<News>,
+}
+
+/// What others are told.
+enum News {
+    Event(Event),
+    Changed(InstanceId),
+    Gone(InstanceId),
+    Finished,
+}
+
+/// Whether a wake-up has given the executor something to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Orders {
+    Given,
+    None,
 }
 
 /// What woke the reactor.
@@ -82,6 +106,7 @@ impl Reactor {
             dump: None,
             answers: VecDeque::new(),
             events: Vec::new(),
+            news: Vec::new(),
         }
     }
 
@@ -97,8 +122,12 @@ impl Reactor {
         mut answers: mpsc::Receiver<Input>,
     ) {
         loop {
-            self.drain();
-            match self.wait(&mut orders, &mut answers).await {
+            if self.drain() == Orders::None {
+                self.tell();
+            }
+            let wake = self.wait(&mut orders, &mut answers).await;
+            self.tell();
+            match wake {
                 Wake::Order(None) => break,
                 Wake::Order(Some(order)) => self.order(order),
                 Wake::Kernel(Ok(())) => self.read_kernel(),
@@ -121,10 +150,15 @@ impl Reactor {
         orders: &mut mpsc::Receiver<Order>,
         answers: &mut mpsc::Receiver<Input>,
     ) -> Wake {
+        let now = self.clock.now();
+        let tell_at = (!self.news.is_empty()).then(|| now + TELL_AFTER);
         let deadline = self
             .machine
             .next_deadline()
-            .map(|at| self.clock.instant(at));
+            .into_iter()
+            .chain(tell_at)
+            .min();
+        let deadline = deadline.map(|at| self.clock.instant(at));
         let subscription = &mut self.subscription;
         let kernel = async {
             match subscription {
@@ -230,14 +264,19 @@ impl Reactor {
         });
     }
 
-    /// Does what the machine says, and gives it the answers that are known at once, until it is content.
-    fn drain(&mut self) {
+    /// Does what the machine says, and gives it the answers that are known at once, until it is content. What
+    /// others are to be told waits in `news`.
+    fn drain(&mut self) -> Orders {
+        let mut orders = Orders::None;
         loop {
             while let Some(output) = self.machine.poll_output() {
+                if matches!(output, Output::Start(_)) {
+                    orders = Orders::Given;
+                }
                 self.output(output);
             }
             let Some(answer) = self.answers.pop_front() else {
-                return;
+                return orders;
             };
             self.input(answer);
         }
@@ -263,14 +302,10 @@ impl Reactor {
             Output::Remember { name, knowledge } => {
                 self.disk.send(Task::Knowledge(name, knowledge));
             }
-            Output::Event(event) => self.tell(event),
-            Output::Changed(id) => {
-                if let Some(view) = self.machine.view(id, self.clock.now()) {
-                    self.updates.send(Update::Instance(Arc::new(view)));
-                }
-            }
-            Output::Gone(id) => self.updates.send(Update::Gone(id)),
-            Output::Finished => self.updates.send(Update::Finished),
+            Output::Event(event) => self.news.push(News::Event(event)),
+            Output::Changed(id) => self.news.push(News::Changed(id)),
+            Output::Gone(id) => self.news.push(News::Gone(id)),
+            Output::Finished => self.news.push(News::Finished),
         }
     }
 
@@ -287,10 +322,25 @@ impl Reactor {
         self.answers.push_back(answer);
     }
 
-    fn tell(&self, event: Event) {
-        report::log(&event, self.clock.now());
-        let kernel = about_kernel(&event).then(|| Box::new(self.machine.kernel_view()));
-        self.updates.send(Update::Event(Arc::new(event), kernel));
+    /// Tells what there is to tell, in its order. A view is that of now.
+    fn tell(&mut self) {
+        let now = self.clock.now();
+        for news in self.news.drain(..) {
+            match news {
+                News::Event(event) => {
+                    report::log(&event, now);
+                    let kernel = about_kernel(&event).then(|| Box::new(self.machine.kernel_view()));
+                    self.updates.send(Update::Event(Arc::new(event), kernel));
+                }
+                News::Changed(id) => {
+                    if let Some(view) = self.machine.view(id, now) {
+                        self.updates.send(Update::Instance(Arc::new(view)));
+                    }
+                }
+                News::Gone(id) => self.updates.send(Update::Gone(id)),
+                News::Finished => self.updates.send(Update::Finished),
+            }
+        }
     }
 }
 
