@@ -33,7 +33,7 @@ pub use environment::inherited_environment;
 pub use executor::{ExecEvent, Executor, ExecutorError, ExecutorOptions};
 pub use orphan::{Orphan, OrphanRecord, find_orphan};
 pub use output::{OutputCounters, OutputError, OutputFollower, OutputLine};
-pub use process::ProcessStart;
+pub use process::{ProcessStart, init_start};
 pub use spawner::ExecutorCounters;
 
 /// Writes down which processes exist, so that a later life of the daemon finds them.

@@ -64,6 +64,11 @@ impl ProcessStat {
     }
 }
 
+/// When PID 1 began; `None` where it may not be looked at (`hidepid`, proc(5)).
+pub fn init_start() -> Option<ProcessStart> {
+    ProcessStat::read(1).ok().map(|stat| stat.start)
+}
+
 /// Whose child a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kinship {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::action::{JobRecorder, OrphanRecord, ProcessStart, find_orphan};
+use crate::action::{JobRecorder, OrphanRecord, ProcessStart, find_orphan, init_start};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::machine::job::{Action, Job, JobId};
@@ -14,7 +14,8 @@ use crate::machine::message::{Adopted, RestoredMap};
 use crate::machine::settings::InstanceName;
 use crate::state::run_log::Process;
 use crate::state::{
-    BootId, Epochs, Finding, InFlight, Lock, Paths, Pidfile, RunLog, RunLogError, restore,
+    BootId, Epochs, Finding, InFlight, Lock, Paths, Pidfile, RunLog, RunLogError, SystemStart,
+    restore,
 };
 
 use super::AppError;
@@ -41,7 +42,11 @@ pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<P
         tracing::warn!(%error, "cannot remove what earlier boots left in the workspace");
     }
     let boot = BootId::current().map_err(|error| AppError::Boot(Box::new(error)))?;
-    let (run_log, run, findings) = RunLog::open(&paths.run_log(), &boot);
+    let start = SystemStart {
+        boot: boot.clone(),
+        init_start_ticks: init_start().map(|start| start.0),
+    };
+    let (run_log, run, findings) = RunLog::open(&paths.run_log(), &start);
     let (mut epochs, finding) = Epochs::open(&paths.epochs(), &boot, now());
     for finding in findings.iter().chain(&finding) {
         say(finding);

@@ -14,7 +14,7 @@ pub use epochs::Epochs;
 pub use files::Finding;
 pub use lock::{Lock, LockError, Pidfile};
 pub use paths::{Caller, Paths, PathsError};
-pub use run_log::{InFlight, RunLog, RunLogError, RunState};
+pub use run_log::{InFlight, RunLog, RunLogError, RunState, SystemStart};
 
 use crate::machine::job::Action;
 use crate::machine::message::{Restored, RestoredMap};

@@ -38,9 +38,29 @@ const COMPACT_FACTOR: u64 = 4;
 struct Header {
     version: u32,
     boot: BootId,
+    /// See [`SystemStart::init_start_ticks`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    init_start_ticks: Option<u64>,
     /// Whether an unusable file of this boot has been set aside: then an instance without a record may run.
     #[serde(default)]
     damaged: bool,
+}
+
+/// What a record is good for: every process that it tells of is gone when the system has been started anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemStart {
+    /// The boot of the kernel.
+    pub boot: BootId,
+    /// When PID 1 started, in clock ticks after the boot (proc_pid_stat(5), field 22): a container that is
+    /// started again has a new one in the same boot. `None` where it may not be read; then the boot decides.
+    pub init_start_ticks: Option<u64>,
+}
+
+impl SystemStart {
+    fn is_that_of(&self, header: &Header) -> bool {
+        let inits = self.init_start_ticks.zip(header.init_start_ticks);
+        self.boot == header.boot && inits.is_none_or(|(ours, theirs)| ours == theirs)
+    }
 }
 
 /// A record that could not be written. The log remembers it and writes all it knows with the next one.
@@ -65,7 +85,7 @@ pub struct RunLog {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
-    boot: BootId,
+    start: SystemStart,
     /// All that the file should say.
     state: RunState,
     /// `None`: the file lacks something and is rewritten with the next record.
@@ -80,12 +100,12 @@ impl RunLog {
     /// Opens the record at `path`, in the daemon's own directory and under its lock. Always succeeds: what
     /// went wrong is found, and the findings are for the log.
     ///
-    /// A record of another boot is forgotten quietly. One that cannot be read, or that another version wrote,
+    /// A record of another start of the system is forgotten quietly. One that cannot be read, or that another version wrote,
     /// is set aside, and every instance may then be running.
-    pub fn open(path: &Path, boot: &BootId) -> (Self, RunState, Vec<Finding>) {
+    pub fn open(path: &Path, start: &SystemStart) -> (Self, RunState, Vec<Finding>) {
         let mut findings = Vec::new();
         let read = match files::read(path) {
-            Ok(Some(bytes)) => parse(&bytes, boot),
+            Ok(Some(bytes)) => parse(&bytes, start),
             Ok(None) => Ok(RunState::default()),
             Err(error) => Err(damaged(RunState::default(), error.to_string())),
         };
@@ -95,7 +115,7 @@ impl RunLog {
         });
         let mut inner = Inner {
             path: path.to_owned(),
-            boot: boot.clone(),
+            start: start.clone(),
             state: state.clone(),
             file: None,
             bytes: 0,
@@ -184,7 +204,8 @@ impl Inner {
     fn rewrite(&mut self) -> Result<(), RunLogError> {
         let header = Header {
             version: VERSION,
-            boot: self.boot.clone(),
+            boot: self.start.boot.clone(),
+            init_start_ticks: self.start.init_start_ticks,
             damaged: self.state.damaged,
         };
         let mut bytes = line_of(&header);
@@ -221,7 +242,7 @@ fn damaged(read: RunState, why: String) -> Damage {
     Damage { why, rest }
 }
 
-fn parse(bytes: &[u8], boot: &BootId) -> Result<RunState, Damage> {
+fn parse(bytes: &[u8], start: &SystemStart) -> Result<RunState, Damage> {
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate();
     let header = lines
         .next()
@@ -234,7 +255,7 @@ fn parse(bytes: &[u8], boot: &BootId) -> Result<RunState, Damage> {
             return Err(damaged(RunState::default(), format!("its header: {error}")));
         }
     };
-    if header.boot != *boot {
+    if !start.is_that_of(&header) {
         return Ok(RunState::default());
     }
     if header.version != VERSION {

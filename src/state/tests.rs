@@ -11,10 +11,14 @@ fn the_machine_gets_all_configured_instances_and_all_that_anything_is_known_of()
     let boot = BootId::current().unwrap();
     let [web, db, new] = ["web", "db", "new"].map(|name| InstanceName::new(name).unwrap());
     let run_path = dir.path().join("run.json");
-    let (log, ..) = RunLog::open(&run_path, &boot);
+    let start = SystemStart {
+        boot: boot.clone(),
+        init_start_ticks: None,
+    };
+    let (log, ..) = RunLog::open(&run_path, &start);
     log.knowledge(web.clone(), Knowledge::Running).unwrap();
     log.knowledge(db.clone(), Knowledge::Stopped).unwrap();
-    let (_, run, _) = RunLog::open(&run_path, &boot);
+    let (_, run, _) = RunLog::open(&run_path, &start);
 
     let epoch_path = dir.path().join("epoch");
     let (mut epochs, _) = Epochs::open(&epoch_path, &boot, SystemTime::UNIX_EPOCH);

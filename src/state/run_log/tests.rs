@@ -11,6 +11,13 @@ fn boot() -> BootId {
     BootId::parse("11111111-2222-3333-4444-555555555555").unwrap()
 }
 
+fn system_start() -> SystemStart {
+    SystemStart {
+        boot: boot(),
+        init_start_ticks: Some(17),
+    }
+}
+
 fn name(text: &str) -> InstanceName {
     InstanceName::new(text).unwrap()
 }
@@ -51,7 +58,7 @@ fn place() -> Place {
 
 impl Place {
     fn open(&self) -> (RunLog, RunState, Vec<Finding>) {
-        RunLog::open(&self.path, &boot())
+        RunLog::open(&self.path, &system_start())
     }
 
     /// Opens a file that must be in order.
@@ -148,6 +155,26 @@ fn another_boot_is_forgotten_quietly_whatever_its_version() {
     fs::write(&place.path, format!("{other}\nwhatever\n")).unwrap();
     assert_eq!(place.state(), RunState::default());
     assert_eq!(place.lines(), 1);
+}
+
+#[test]
+fn another_start_of_a_container_is_forgotten_quietly() {
+    let place = place();
+    let (log, ..) = place.open();
+    log.knowledge(name("web"), Knowledge::Running).unwrap();
+    let knowledge = |init_start_ticks| {
+        let start = SystemStart {
+            init_start_ticks,
+            ..system_start()
+        };
+        let (_, state, findings) = RunLog::open(&place.path, &start);
+        assert!(findings.is_empty(), "{findings:?}");
+        state.knowledge(&name("web"))
+    };
+    // Where PID 1 may not be looked at, the boot decides.
+    assert_eq!(knowledge(None), Some(Knowledge::Running));
+    assert_eq!(knowledge(Some(17)), Some(Knowledge::Running));
+    assert_eq!(knowledge(Some(18)), None);
 }
 
 /// A file with all kinds of records, and the state after each of its lines.
@@ -331,7 +358,7 @@ fn a_full_file_system_loses_nothing_that_is_noted_after_it() {
 
 fn on_a_small_file_system() {
     let path = Path::new("/mnt/run.json");
-    let (log, ..) = RunLog::open(path, &boot());
+    let (log, ..) = RunLog::open(path, &system_start());
     let ballast = Path::new("/mnt/ballast");
     fs::write(ballast, vec![0; 200 << 10]).unwrap_err();
     let mut failures = 0;
@@ -341,10 +368,10 @@ fn on_a_small_file_system() {
     assert!(failures > 0);
     // What had been written before is whole.
     let before = fs::read(path).unwrap();
-    assert!(parse(&before, &boot()).is_ok());
+    assert!(parse(&before, &system_start()).is_ok());
     fs::remove_file(ballast).unwrap();
     log.knowledge(name("db"), Knowledge::Running).unwrap();
-    let (_, state, findings) = RunLog::open(path, &boot());
+    let (_, state, findings) = RunLog::open(path, &system_start());
     assert!(findings.is_empty(), "{findings:?}");
     assert_eq!(state.in_flight.len(), 200);
     assert_eq!(state.knowledge(&name("db")), Some(Knowledge::Running));
