@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::action::{JobRecorder, OrphanRecord, ProcessStart, find_orphan, init_start};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::machine::job::{Action, Job, JobId};
+use crate::machine::job::{Job, JobId};
 use crate::machine::message::{Adopted, RestoredMap};
 use crate::machine::settings::InstanceName;
 use crate::state::run_log::Process;
@@ -111,9 +111,10 @@ fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog, clock: 
         job: job.job,
         process,
     });
-    let instance = restored.get_mut(&job.instance);
-    match (orphan, instance) {
-        (Some(orphan), Some(instance)) => {
+    // The instance may have gone from the file; a reload may bring it back.
+    let instance = restored.entry(job.instance.clone()).or_default();
+    match orphan {
+        Some(orphan) => {
             let left = job.deadline_monotonic.saturating_sub(monotonic());
             let deadline = clock.now() + left;
             let (job, action, pid) = (job.job, job.action, orphan.pid);
@@ -124,16 +125,8 @@ fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog, clock: 
                 deadline,
             });
         }
-        (Some(orphan), None) => tracing::warn!(
-            instance = %job.instance,
-            "process {} runs {} of an instance that is no longer configured; it is left alone",
-            orphan.pid,
-            job.action,
-        ),
-        (None, instance) => {
-            if let Some(instance) = instance {
-                instance.interrupted |= job.action != Action::IsRunning;
-            }
+        None => {
+            instance.interrupted |= job.action.changes_service();
             recorded(run_log.ended(job.job));
         }
     }

@@ -119,9 +119,7 @@ impl Instance {
         restored: &Restored,
         now: Time,
     ) -> Self {
-        // A question that is still being answered changes nothing; a start or stop does.
-        let acts = |adopted: &Adopted| adopted.action != Action::IsRunning;
-        let knowledge = if restored.interrupted || restored.adopted.as_ref().is_some_and(acts) {
+        let knowledge = if restored.in_doubt() {
             Knowledge::Maybe
         } else {
             restored.knowledge.unwrap_or(Knowledge::Stopped)

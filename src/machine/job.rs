@@ -59,6 +59,14 @@ impl Action {
             Self::IsRunning => "is-running",
         }
     }
+
+    /// Whether running it may change what is known of the service; a question changes nothing.
+    pub fn changes_service(self) -> bool {
+        match self {
+            Self::Start | Self::Stop => true,
+            Self::IsRunning => false,
+        }
+    }
 }
 
 impl fmt::Display for Action {

@@ -123,6 +123,14 @@ pub struct Restored {
     pub epoch_reserved: u64,
 }
 
+impl Restored {
+    /// Whether a start or stop of an earlier life has left its mark, or is about to.
+    pub(super) fn in_doubt(&self) -> bool {
+        let acts = |adopted: &Adopted| adopted.action.changes_service();
+        self.interrupted || self.adopted.as_ref().is_some_and(acts)
+    }
+}
+
 /// A job that an earlier life of the daemon began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
@@ -134,6 +142,18 @@ pub struct Adopted {
     pub pid: u32,
     /// When it has to be told to end, in this life's time.
     pub deadline: Time,
+}
+
+impl Adopted {
+    /// That it is still running.
+    pub(super) fn event(&self, instance: &InstanceName) -> Event {
+        Event::Adopted {
+            instance: instance.clone(),
+            job: self.job,
+            action: self.action,
+            pid: self.pid,
+        }
+    }
 }
 
 /// Restored instances by name.

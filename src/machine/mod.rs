@@ -56,7 +56,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use address::{AddressTable, Touched};
 use follow::{Arrived, Follow};
 use instance::Instance;
-use job::{Exit, InstanceId, JobId, Knowledge, Role};
+use job::{Exit, InstanceId, JobId, Role};
 use kernel::{KernelDump, KernelEvent};
 use message::{Event, Input, Output, RestoredMap};
 use places::Places;
@@ -79,7 +79,8 @@ pub struct Machine {
     names: BTreeMap<InstanceName, InstanceId>,
     next_id: u32,
     /// What is remembered of instances that the configuration does not have, so that their epochs go on
-    /// where they ended if they come back. Bounded by the names that this life was ever told.
+    /// where they ended if they come back, behind a job of an earlier life that still runs. Bounded by the
+    /// names that this life was ever told.
     absent: RestoredMap,
     shared: Shared,
     /// When the last mutation was: what is shown is what was decided then.
@@ -116,28 +117,13 @@ impl Machine {
         for instance in &settings.instances {
             machine.add(instance.clone(), now);
         }
-        machine.doubt_absent();
+        machine.take_up_absent();
         machine
             .shared
             .outbox
             .act(Output::Watch(machine.watch.addresses()));
         machine.shared.outbox.act_all(&mut orders);
         machine
-    }
-
-    /// Nobody waits for the job of an instance that is not there, nor looks after its service: should it come
-    /// back, in this life or the next, its service may run or not.
-    fn doubt_absent(&mut self) {
-        for (name, absent) in &mut self.absent {
-            let job = absent.adopted.take().is_some() || absent.interrupted;
-            if job || absent.knowledge == Some(Knowledge::Running) {
-                absent.knowledge = Some(Knowledge::Maybe);
-                self.shared.outbox.tell(Output::Remember {
-                    name: name.clone(),
-                    knowledge: absent.knowledge,
-                });
-            }
-        }
     }
 
     /// Takes in one thing that happened.
@@ -380,7 +366,7 @@ impl Machine {
 
     fn ended(&mut self, job: JobId, exit: Exit, now: Time) {
         let Some(id) = self.shared.jobs.get(&job).copied() else {
-            return;
+            return self.absent_ended(job);
         };
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.ended(exit, &mut self.shared, now);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::instance::Instance;
-use super::job::{InstanceId, Knowledge, Role};
+use super::job::{InstanceId, JobId, Knowledge, Role};
 use super::message::{Event, Output, Restored};
 use super::reason::{Cause, Reason};
 use super::settings::{InstanceName, InstanceSettings, Release, Settings};
@@ -54,6 +54,33 @@ impl Machine {
         });
     }
 
+    /// What earlier lives left of instances that are not in the file. Nobody looks after their services: should
+    /// one come back, in this life or the next, its service may run or not. A job that still runs is neither
+    /// signalled nor waited for at the end of the daemon, because nobody here has a say in it; but an instance
+    /// that comes back takes it over, so nothing is ever run beside it.
+    pub(super) fn take_up_absent(&mut self) {
+        for (name, absent) in &mut self.absent {
+            if let Some(adopted) = &absent.adopted {
+                self.shared.outbox.event(adopted.event(name));
+            }
+            if absent.in_doubt() || absent.knowledge == Some(Knowledge::Running) {
+                absent.knowledge = Some(Knowledge::Maybe);
+                self.shared.outbox.tell(Output::Remember {
+                    name: name.clone(),
+                    knowledge: absent.knowledge,
+                });
+            }
+        }
+    }
+
+    /// A job has ended that belongs to no instance of the file.
+    pub(super) fn absent_ended(&mut self, job: JobId) {
+        // What it may have done to the service is in doubt since it was taken up.
+        for absent in self.absent.values_mut() {
+            absent.adopted.take_if(|adopted| adopted.job == job);
+        }
+    }
+
     fn remove_all_but(&mut self, keep: &[Arc<InstanceSettings>], now: Time) -> Vec<InstanceName> {
         let stays = |name: &InstanceName| keep.binary_search_by(|one| one.name.cmp(name)).is_ok();
         let gone: Vec<_> = self
@@ -75,23 +102,16 @@ impl Machine {
         self.watch.add(id, &settings.role);
         self.names.insert(settings.name.clone(), id);
         self.set_periods(id, &settings, now);
-        let name = settings.name.clone();
+        if let Some(adopted) = &restored.adopted {
+            self.shared.jobs.insert(adopted.job, id);
+            let event = adopted.event(&settings.name);
+            self.shared.outbox.event(event);
+        }
         let mut instance = Instance::new(id, settings, &restored, now);
         instance.reserve_epochs(&mut self.shared);
         if restored.knowledge != Some(instance.knowledge) {
             // The next life may begin before anything is learnt in this one.
             instance.remember(&mut self.shared);
-        }
-        if let Some(adopted) = &restored.adopted {
-            self.shared.jobs.insert(adopted.job, id);
-            let (job, action, pid) = (adopted.job, adopted.action, adopted.pid);
-            let event = Event::Adopted {
-                instance: name,
-                job,
-                action,
-                pid,
-            };
-            self.shared.outbox.event(event);
         }
         instance.settle(&mut self.shared, now);
         self.instances.insert(id, instance);

@@ -259,3 +259,39 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
     );
     assert_eq!(machine.next_deadline(), Some(at(11_000)));
 }
+
+#[test]
+fn a_job_of_an_instance_that_was_not_configured_is_waited_for_when_it_comes() {
+    let job = JobId { life: 3, number: 9 };
+    let adopted = Adopted {
+        job,
+        action: Action::Start,
+        pid: 4_711,
+        deadline: at(50_000),
+    };
+    let restored = Restored {
+        adopted: Some(adopted),
+        ..Restored::default()
+    };
+    let restored = RestoredMap::from([(name(0), restored)]);
+    let (mut waiting, _) = machine(&settings(1, []), &restored, &[0]);
+    let one = settings(1, [instance(0, false)]);
+    let reloaded = give(&mut waiting, Input::Reload(one.clone()), at(1_000));
+    assert_eq!(actions(&reloaded), []);
+    assert_eq!(actions(&give(&mut waiting, dump(&[0]), at(1_001))), []);
+    let view = waiting.view(InstanceId(0), at(1_001)).unwrap();
+    assert_eq!(view.job.map(|job| job.pid), Some(Some(4_711)));
+    let exit = Exit::Unseen;
+    let ended = give(&mut waiting, Input::Ended { job, exit }, at(2_000));
+    assert_eq!(actions(&ended), [Action::Start]);
+
+    // One that has ended before keeps nobody waiting.
+    let (mut late, _) = machine(&settings(1, []), &restored, &[0]);
+    let exit = Exit::Unseen;
+    give(&mut late, Input::Ended { job, exit }, at(500));
+    give(&mut late, Input::Reload(one), at(1_000));
+    assert_eq!(
+        actions(&give(&mut late, dump(&[0]), at(1_001))),
+        [Action::Start]
+    );
+}

@@ -16,7 +16,6 @@ pub use lock::{Lock, LockError, Pidfile};
 pub use paths::{Caller, Paths, PathsError};
 pub use run_log::{InFlight, RunLog, RunLogError, RunState, SystemStart};
 
-use crate::machine::job::Action;
 use crate::machine::message::{Restored, RestoredMap};
 use crate::machine::settings::InstanceName;
 
@@ -48,14 +47,6 @@ pub fn restore<'a>(
         (name, one)
     };
     configured.chain(noted).map(restored).collect()
-}
-
-/// Whether running this action may change what is known of the service.
-fn changes_service(action: Action) -> bool {
-    match action {
-        Action::Start | Action::Stop => true,
-        Action::IsRunning => false,
-    }
 }
 
 #[cfg(test)]

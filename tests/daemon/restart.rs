@@ -68,6 +68,30 @@ fn a_start_of_the_earlier_life_is_waited_for_and_repeated() {
 }
 
 #[test]
+fn a_start_of_an_instance_that_only_a_reload_brings_back_is_waited_for() {
+    netns::run(
+        "restart::a_start_of_an_instance_that_only_a_reload_brings_back_is_waited_for",
+        || {
+            let world = slow_world("");
+            let pid = killed_in_the_middle_of_a_start(&world);
+            let file = world.read("config.yaml");
+            world.config("instances: {}\n");
+            let daemon = world.daemon();
+            world.write("config.yaml", &file);
+            assert_eq!(world.keepstart(&["reload"]).code, 0);
+            world.until("the address is seen", || {
+                world.instance("default")["role"] == "MASTER"
+            });
+            waits_for(&world, pid);
+            world.write("go", "");
+            world.settles("default", "MASTER", "running");
+            assert_eq!(world.ran("hooks"), ["start", "start"]);
+            daemon.end();
+        },
+    );
+}
+
+#[test]
 fn a_start_of_the_earlier_life_is_waited_for_and_asked_about() {
     netns::run(
         "restart::a_start_of_the_earlier_life_is_waited_for_and_asked_about",

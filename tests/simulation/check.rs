@@ -87,7 +87,7 @@ impl World {
                 }
                 Ok(())
             }
-            Output::Finished if !self.scripts.processes.is_empty() => {
+            Output::Finished if self.scripts.processes.values().any(|one| !self.strays(one)) => {
                 Err("the shutdown is called complete while a job runs".into())
             }
             Output::Watch(_)
@@ -218,6 +218,11 @@ impl World {
             .map(|one| &**one)
     }
 
+    /// Whether a script of an earlier life belongs to no instance of the file: it is waited for and shown nowhere.
+    pub(crate) fn strays(&self, process: &crate::scripts::Process) -> bool {
+        process.adopted && self.instance(&process.instance).is_none()
+    }
+
     /// Starts that hold a place.
     pub(crate) fn young_starts(&self) -> usize {
         let life = self.lives;
@@ -281,6 +286,10 @@ impl World {
     /// Every script has a view that shows it, and none outlives its time unsignalled.
     fn check_processes(&self, daemon: &Daemon, views: &[InstanceView]) -> Verdict {
         for (job, one) in &self.scripts.processes {
+            let of_it = |view: &InstanceView| view.name == one.instance;
+            if self.strays(one) && !views.iter().any(of_it) {
+                continue;
+            }
             let shown = |view: &InstanceView| {
                 view.name == one.instance && view.job.as_ref().is_some_and(|its| its.job == *job)
             };

@@ -229,10 +229,13 @@ impl World {
         let done = exit == Exit::Code(0) && !told;
         let check = &mut daemon.check;
         check.unanswered.remove(&name);
-        if action == Action::Start && !done && !matches!(exit, Exit::NotStarted(_)) {
+        // Whoever comes back to what a stray script has left asks first, as after any restart.
+        let waited_for = daemon.machine.views(self.now).any(|view| view.name == name);
+        if waited_for && action == Action::Start && !done && !matches!(exit, Exit::NotStarted(_)) {
             check.half_started.insert(name.clone());
         }
-        if action == Action::IsRunning && (told || !matches!(exit, Exit::Code(0..=1))) {
+        if waited_for && action == Action::IsRunning && (told || !matches!(exit, Exit::Code(0..=1)))
+        {
             check.unanswered.insert(name.clone());
         }
         self.disk.ended(&name);

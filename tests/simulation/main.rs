@@ -47,6 +47,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (1, "the deadline of an adopted job was in the past"),
     (5, "the role of an old rule was believed after a reload"),
     (9, "an interrupted start has to leave the service in doubt"),
+    (
+        16,
+        "a job of an instance that the file had lost was not waited for when it came back",
+    ),
     (61, "a service that nobody looked after was believed to run"),
     (
         177,

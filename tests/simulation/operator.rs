@@ -90,9 +90,6 @@ impl World {
     pub(crate) fn begin_life(&mut self) -> Verdict {
         self.lives += 1;
         let life = self.lives;
-        let stays = |name: &_| self.settings.instances.iter().any(|one| one.name == *name);
-        self.scripts.processes.retain(|_, one| stays(&one.instance));
-        self.scripts.services.retain(|name, _| stays(name));
         for process in self.scripts.processes.values_mut() {
             process.adopted = true;
             process.deadline = process.deadline.max(self.now);

@@ -182,6 +182,13 @@ impl World {
         if let Some(Input::Reload(new)) = &input
             && !daemon.ending
         {
+            // Nobody ended a stray script in time; whoever takes it over does so now.
+            let returns = |name: &_| new.instances.iter().any(|one| one.name == *name);
+            for process in self.scripts.processes.values_mut() {
+                if process.adopted && returns(&process.instance) && process.term_at.is_none() {
+                    process.deadline = process.deadline.max(self.now);
+                }
+            }
             self.settings = new.clone();
         }
         if matches!(

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::job::{Action, JobId, Knowledge};
 use crate::machine::settings::InstanceName;
-use crate::state::changes_service;
 
 /// A job that was begun and of which no end is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +79,8 @@ pub struct RunState {
 impl RunState {
     /// What is known of an instance's service; `None`: nothing has been done with it in this boot.
     pub fn knowledge(&self, instance: &InstanceName) -> Option<Knowledge> {
-        let is_changing = |job: &InFlight| job.instance == *instance && changes_service(job.action);
+        let is_changing =
+            |job: &InFlight| job.instance == *instance && job.action.changes_service();
         if self.in_flight.values().any(is_changing) {
             return Some(Knowledge::Maybe);
         }
@@ -110,7 +110,7 @@ impl RunState {
             }
             Record::Ended { job } => {
                 let ended = self.in_flight.remove(&job);
-                if let Some(job) = ended.filter(|job| changes_service(job.action)) {
+                if let Some(job) = ended.filter(|job| job.action.changes_service()) {
                     self.noted.insert(job.instance, Knowledge::Maybe);
                 }
             }
