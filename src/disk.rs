@@ -12,7 +12,7 @@ use rustix::io::{Errno, read, write};
 use tokio::sync::mpsc;
 
 use crate::action::{OutputFollower, OutputLine};
-use crate::machine::job::{InstanceId, JobId, Knowledge};
+use crate::machine::job::{InstanceId, JobId, Knowledge, Role};
 use crate::machine::message::Input;
 use crate::machine::settings::InstanceName;
 use crate::state::{Epochs, RunLog};
@@ -246,11 +246,16 @@ fn report(result: Result<(), crate::state::RunLogError>) {
 }
 
 fn log_line(line: OutputLine<'_>) {
+    let (role, epoch) = line.serves.unzip();
+    let transition = epoch.map(|epoch| format!("{}/{epoch}", line.instance));
     tracing::info!(
         target: OUTPUT_TARGET,
         instance = line.instance,
+        role = role.map(Role::as_str),
         action = line.action.as_str(),
         job = %line.job,
+        epoch,
+        transition,
         "{}",
         line.text
     );

@@ -46,13 +46,18 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn with(self, action: Action, job: JobId, serves: Option<(Role, u64)>) -> Self {
-        let (role, epoch) = serves.unzip();
+    fn serving(self, role: Role, epoch: u64) -> Self {
+        Self {
+            role: Some(role),
+            epoch: Some(epoch),
+            ..self
+        }
+    }
+
+    fn with(self, action: Action, job: JobId) -> Self {
         Self {
             action: Some(action),
             job: Some(job),
-            role,
-            epoch,
             ..self
         }
     }
@@ -88,11 +93,7 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
             to,
             epoch,
             ..
-        } => Line {
-            role: Some(*to),
-            epoch: Some(*epoch),
-            ..Line::of(Level::INFO, instance, transition(event))
-        },
+        } => Line::of(Level::INFO, instance, transition(event)).serving(*to, *epoch),
         Event::Held {
             instance,
             to,
@@ -105,37 +106,46 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
         Event::Superseded {
             instance,
             to,
+            epoch,
             total,
         } => {
             let text = format!("{to} was overtaken and is not acted on ({total} so far)");
-            Line::of(Level::INFO, instance, text)
+            Line {
+                role: Some(*to),
+                epoch: *epoch,
+                ..Line::of(Level::INFO, instance, text)
+            }
         }
         Event::JobStarted { .. } | Event::JobSignalled { .. } | Event::JobEnded { .. } => {
             about_job(event)
         }
         Event::RetryScheduled {
             instance,
+            epoch,
+            role,
             at,
             failures,
         } => {
             let left = at.since(now).as_secs_f64();
             let text = format!("the next attempt is in {left:.1} s ({failures} failed in a row)");
-            Line::of(Level::WARN, instance, text)
+            Line::of(Level::WARN, instance, text).serving(*role, *epoch)
         }
         Event::Adopted {
             instance,
             job,
             action,
+            epoch,
+            role,
             pid,
-        } => Line {
-            action: Some(*action),
-            job: Some(*job),
-            ..Line::of(Level::WARN, instance, adopted(*action, *pid))
-        },
-        Event::Alive { instance, role, .. } => Line {
-            role: Some(*role),
-            ..Line::of(Level::INFO, instance, alive(event))
-        },
+        } => Line::of(Level::WARN, instance, adopted(*action, *pid))
+            .with(*action, *job)
+            .serving(*role, *epoch),
+        Event::Alive {
+            instance,
+            role,
+            epoch,
+            ..
+        } => Line::of(Level::INFO, instance, alive(event)).serving(*role, *epoch),
         Event::EpochsExhausted { instance, epoch } => Line {
             epoch: Some(*epoch),
             ..Line::of(
@@ -169,7 +179,7 @@ fn about_job(event: &Event) -> Line<'_> {
     {
         let text = format!("{action} {command}: {reason}");
         let line = Line::of(usual_level(*action), instance, text);
-        return line.with(*action, *job, Some((*role, *epoch)));
+        return line.with(*action, *job).serving(*role, *epoch);
     }
     if let Event::JobEnded {
         instance,
@@ -182,18 +192,21 @@ fn about_job(event: &Event) -> Line<'_> {
     } = event
     {
         let line = Line::of(level_of(*action, outcome), instance, job_ended(event));
-        return line.with(*action, *job, Some((*role, *epoch)));
+        return line.with(*action, *job).serving(*role, *epoch);
     }
     if let Event::JobSignalled {
         instance,
         job,
         action,
+        epoch,
+        role,
         signal,
         because,
     } = event
     {
         let text = format!("{action} is sent {}: {because}", signal.as_str());
-        return Line::of(Level::WARN, instance, text).with(*action, *job, None);
+        let line = Line::of(Level::WARN, instance, text);
+        return line.with(*action, *job).serving(*role, *epoch);
     }
     about_all(event)
 }

@@ -56,13 +56,13 @@ pub(super) fn job_variables(job: &Job) -> [(&'static str, String); 9] {
     }
     [
         (INSTANCE_VARIABLE, job.settings.name.to_string()),
-        ("KEEPSTART_ROLE", job.role.to_string()),
+        (ROLE_VARIABLE, job.role.to_string()),
         ("KEEPSTART_PREVIOUS_ROLE", job.previous_role.to_string()),
         ("KEEPSTART_VIP", vip),
         ("KEEPSTART_NIC", rule.nic.clone().unwrap_or_default()),
         (ACTION_VARIABLE, job.action.to_string()),
         ("KEEPSTART_REASON", job.reason.to_string()),
-        ("KEEPSTART_EPOCH", job.epoch.to_string()),
+        (EPOCH_VARIABLE, job.epoch.to_string()),
         (JOB_VARIABLE, job.id.to_string()),
     ]
 }
@@ -128,6 +128,8 @@ fn name_of(variable: &CStr) -> &[u8] {
 
 /// The variables by which a job's process is found again.
 pub(super) const INSTANCE_VARIABLE: &str = "KEEPSTART_INSTANCE";
+pub(super) const ROLE_VARIABLE: &str = "KEEPSTART_ROLE";
+pub(super) const EPOCH_VARIABLE: &str = "KEEPSTART_EPOCH";
 pub(super) const ACTION_VARIABLE: &str = "KEEPSTART_ACTION";
 pub(super) const JOB_VARIABLE: &str = "KEEPSTART_JOB";
 

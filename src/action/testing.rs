@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::output::OutputName;
 use super::{ExecEvent, Executor, ExecutorOptions, JobRecorder, ProcessStart};
 use crate::machine::job::{Action, Exit, InstanceId, Job, JobId, Role};
 use crate::machine::reason::Reason;
@@ -215,7 +216,7 @@ impl Bench {
 
     /// What the job has printed; there is no follower that would have taken it away.
     pub(super) fn output(&self, job: &Job) -> String {
-        let name = format!("{}.{}.{}", job.settings.name, job.action, job.id);
+        let name = OutputName::of(job).file_name();
         fs::read_to_string(self.path("output").join(name)).unwrap()
     }
 }

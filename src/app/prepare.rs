@@ -117,11 +117,12 @@ fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog, clock: 
         Some(orphan) => {
             let left = job.deadline_monotonic.saturating_sub(monotonic());
             let deadline = clock.now() + left;
-            let (job, action, pid) = (job.job, job.action, orphan.pid);
             instance.adopted = Some(Adopted {
-                job,
-                action,
-                pid,
+                job: job.job,
+                action: job.action,
+                role: job.role,
+                epoch: job.epoch,
+                pid: orphan.pid,
                 deadline,
             });
         }
@@ -141,6 +142,7 @@ impl JobRecorder for Recorder {
             job: job.id,
             instance: job.settings.name.clone(),
             action: job.action,
+            role: job.role,
             epoch: job.epoch,
             deadline_monotonic: monotonic() + job.command.timeout,
             timeout: job.command.timeout,

@@ -337,6 +337,7 @@ impl Service {
                 instance = %view.name,
                 role = view.role.as_str(),
                 epoch = view.epoch,
+                transition = format!("{}/{}", view.name, view.epoch),
                 "state: {} because {}; the service is {}; next: {}",
                 view.role,
                 view.cause,

@@ -10,10 +10,13 @@ use super::reason::Reason;
 use super::settings::{ActionSettings, InstanceSettings};
 
 /// The role of an instance, in keepalived's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Default, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Role {
     /// No trustworthy answer, or none any longer. Starts nothing.
+    #[default]
     Unknown,
     /// The role is elsewhere: nothing shall run here.
     Backup,

@@ -153,9 +153,10 @@ impl Instance {
         if self.ask.is_none() && self.settings.is_running.is_some() {
             self.ask = Some(Reason::Retry);
         }
-        let instance = self.settings.name.clone();
         shared.outbox.event(Event::RetryScheduled {
-            instance,
+            instance: self.settings.name.clone(),
+            epoch: self.epoch,
+            role: self.role.role(),
             at: until,
             failures,
         });

@@ -138,6 +138,10 @@ pub struct Adopted {
     pub job: JobId,
     /// Which action.
     pub action: Action,
+    /// The role that it serves.
+    pub role: Role,
+    /// The epoch that it serves.
+    pub epoch: u64,
     /// Its process.
     pub pid: u32,
     /// When it has to be told to end, in this life's time.
@@ -151,6 +155,8 @@ impl Adopted {
             instance: instance.clone(),
             job: self.job,
             action: self.action,
+            role: self.role,
+            epoch: self.epoch,
             pid: self.pid,
         }
     }
@@ -195,6 +201,8 @@ pub enum Event {
         instance: InstanceName,
         /// The role that was not taken.
         to: Role,
+        /// Its epoch, where it was believed and not yet acted on.
+        epoch: Option<u64>,
         /// How often that has happened.
         total: u64,
     },
@@ -225,6 +233,10 @@ pub enum Event {
         job: JobId,
         /// Which action.
         action: Action,
+        /// The epoch it serves.
+        epoch: u64,
+        /// The role it serves.
+        role: Role,
         /// The signal.
         signal: JobSignal,
         /// What it will be counted as.
@@ -255,6 +267,10 @@ pub enum Event {
     RetryScheduled {
         /// Whose.
         instance: InstanceName,
+        /// The epoch that the next attempt serves.
+        epoch: u64,
+        /// The role that it serves.
+        role: Role,
         /// When.
         at: Time,
         /// Failures in a row.
@@ -268,6 +284,10 @@ pub enum Event {
         job: JobId,
         /// Which action.
         action: Action,
+        /// The epoch it serves.
+        epoch: u64,
+        /// The role it serves.
+        role: Role,
         /// Its process.
         pid: u32,
     },
@@ -306,6 +326,8 @@ pub enum Event {
         instance: InstanceName,
         /// The role.
         role: Role,
+        /// The epoch that began with it.
+        epoch: u64,
         /// Since when.
         since: Time,
         /// What is known of the service.

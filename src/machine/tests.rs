@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge};
+use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge, Role};
 use super::kernel::{Address, AddressKey, KernelDump, KernelEvent};
 use super::message::{Adopted, Event, Input, Output, Restored, RestoredMap};
 use super::reason::Next;
@@ -238,6 +238,8 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
     let adopted = Adopted {
         job: JobId { life: 3, number: 9 },
         action: Action::Start,
+        role: Role::Master,
+        epoch: 41,
         pid: 4_711,
         deadline: at(5),
     };
@@ -258,6 +260,18 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
             .any(|one| matches!(one, Output::Signal { .. }))
     );
     assert_eq!(machine.next_deadline(), Some(at(11_000)));
+    // What is told of it names the transition that it serves, not the one that is to come.
+    let told = |one: &Output| {
+        matches!(
+            one,
+            Output::Event(Event::JobSignalled {
+                epoch: 41,
+                role: Role::Master,
+                ..
+            })
+        )
+    };
+    assert!(signalled.iter().any(told), "{signalled:?}");
 }
 
 #[test]
@@ -266,6 +280,8 @@ fn a_job_of_an_instance_that_was_not_configured_is_waited_for_when_it_comes() {
     let adopted = Adopted {
         job,
         action: Action::Start,
+        role: Role::Master,
+        epoch: 41,
         pid: 4_711,
         deadline: at(50_000),
     };

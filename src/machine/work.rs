@@ -106,7 +106,7 @@ impl Instance {
                     until,
                 });
             }
-            Step::Superseded { to } => self.overtaken(to, shared),
+            Step::Superseded { to } => self.overtaken(to, None, shared),
             Step::Commit {
                 from,
                 to,
@@ -114,7 +114,7 @@ impl Instance {
                 superseded,
             } => {
                 if let Some(to) = superseded {
-                    self.overtaken(to, shared);
+                    self.overtaken(to, None, shared);
                 }
                 self.commit(from, to, seen, shared, now);
             }
@@ -122,19 +122,20 @@ impl Instance {
         self.settle(shared, now);
     }
 
-    fn overtaken(&mut self, to: Role, shared: &mut Shared) {
+    fn overtaken(&mut self, to: Role, epoch: Option<u64>, shared: &mut Shared) {
         self.superseded += 1;
         let (instance, total) = (self.settings.name.clone(), self.superseded);
         shared.outbox.event(Event::Superseded {
             instance,
             to,
+            epoch,
             total,
         });
     }
 
     fn commit(&mut self, from: Role, to: Role, seen: Time, shared: &mut Shared, now: Time) {
         if !self.acted && from != Role::Unknown {
-            self.overtaken(from, shared);
+            self.overtaken(from, Some(self.epoch), shared);
         }
         let first = self.transitions == 0 && from == Role::Unknown;
         self.transitions += 1;
@@ -352,6 +353,8 @@ impl Instance {
             instance: self.settings.name.clone(),
             job: job.id,
             action: job.action,
+            epoch: job.epoch,
+            role: job.role,
             signal,
             because,
         });
@@ -396,6 +399,7 @@ impl Instance {
         shared.outbox.event(Event::Alive {
             instance: self.settings.name.clone(),
             role: self.role.role(),
+            epoch: self.epoch,
             since: self.role_since,
             knowledge: self.knowledge,
             transitions: self.transitions,

@@ -37,6 +37,14 @@ fn ticks_told(world: &World) -> u64 {
     numbers.max().unwrap_or(0)
 }
 
+/// What the log says beside the last tick: `name=value` in the log's order.
+fn labels_of_the_last_tick(world: &World) -> Vec<String> {
+    let log = world.log();
+    let last = log.lines().rfind(|line| line.contains("tick ")).unwrap();
+    let labels = last.split(' ').filter(|word| word.contains('='));
+    labels.map(str::to_owned).collect()
+}
+
 fn ticks(world: &World) -> u64 {
     world.read("count").trim().parse().unwrap_or(0)
 }
@@ -60,11 +68,22 @@ fn a_service_outlives_the_daemon() {
         world.settles("default", "MASTER", "running");
         is_followed(&world);
         let pid: u32 = world.read("pids").trim().parse().unwrap();
+        let labels = labels_of_the_last_tick(&world);
+        let epoch = world.instance("default")["epoch"].as_u64().unwrap();
+        assert_eq!(labels[0..2], ["role=MASTER", "action=start"], "{labels:?}");
+        let transition = format!("transition=default/{epoch}");
+        assert_eq!(
+            labels[3..],
+            [format!("epoch={epoch}"), transition],
+            "{labels:?}"
+        );
 
         daemon.kill();
         goes_on(&world);
         let daemon = world.daemon();
         is_followed(&world);
+        // The next life knows still what caused it.
+        assert_eq!(labels_of_the_last_tick(&world), labels);
         world.settles("default", "MASTER", "running");
 
         daemon.end();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keepstart::machine::job::{Action, Job, JobId, Knowledge};
+use keepstart::machine::job::{Action, Job, JobId, Knowledge, Role};
 use keepstart::machine::message::{Adopted, Restored, RestoredMap};
 use keepstart::machine::settings::InstanceName;
 use keepstart::machine::{EPOCH_BLOCK, Time};
@@ -21,11 +21,20 @@ pub(crate) struct Disk {
 struct Record {
     knowledge: Option<Knowledge>,
     /// The job in flight, noted before it is spawned.
-    job: Option<(JobId, Action, Time)>,
+    job: Option<InFlight>,
     /// Epochs up to this one may have been used.
     reserved: u64,
     /// The highest epoch that was used.
     used: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct InFlight {
+    job: JobId,
+    action: Action,
+    role: Role,
+    epoch: u64,
+    deadline: Time,
 }
 
 impl Disk {
@@ -34,8 +43,13 @@ impl Disk {
     }
 
     pub(crate) fn intends(&mut self, job: &Job, now: Time) {
-        let deadline = now + job.command.timeout;
-        self.record(&job.settings.name).job = Some((job.id, job.action, deadline));
+        self.record(&job.settings.name).job = Some(InFlight {
+            job: job.id,
+            action: job.action,
+            role: job.role,
+            epoch: job.epoch,
+            deadline: now + job.command.timeout,
+        });
     }
 
     pub(crate) fn ended(&mut self, name: &InstanceName) {
@@ -67,13 +81,15 @@ impl Disk {
             let live = scripts
                 .of(name)
                 .and_then(|(job, one)| Some((*job, one.pid?)));
-            let adopted = in_flight.and_then(|(job, action, deadline)| {
-                let (_, pid) = live.filter(|(other, _)| *other == job)?;
+            let adopted = in_flight.and_then(|one| {
+                let (_, pid) = live.filter(|(other, _)| *other == one.job)?;
                 Some(Adopted {
-                    job,
-                    action,
+                    job: one.job,
+                    action: one.action,
+                    role: one.role,
+                    epoch: one.epoch,
                     pid,
-                    deadline,
+                    deadline: one.deadline,
                 })
             });
             if adopted.is_some() {

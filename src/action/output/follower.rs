@@ -18,7 +18,7 @@ use super::files::{CHUNK_SIZE, OutputFile};
 use super::holders::held;
 use super::lines::ChunkEnd;
 use super::stage::{News, Stage};
-use crate::machine::job::{Action, JobId};
+use crate::machine::job::{Action, JobId, Role};
 
 /// Files followed at once; each takes a descriptor. Further ones are counted, grow unread, and are taken up at
 /// a later write when there is room.
@@ -66,6 +66,8 @@ pub struct OutputLine<'a> {
     pub action: Action,
     /// Its name.
     pub job: JobId,
+    /// The role and the epoch that it serves; `None`: a daemon that did not note them began it.
+    pub serves: Option<(Role, u64)>,
     /// The line without its end: UTF-8, at most 4 KiB before control characters were escaped.
     pub text: &'a str,
 }
@@ -384,6 +386,7 @@ fn line<'a>(name: &'a OutputName, text: &'a str) -> OutputLine<'a> {
         instance: &name.instance,
         action: name.action,
         job: name.job,
+        serves: name.serves,
         text,
     }
 }

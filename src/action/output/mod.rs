@@ -23,18 +23,23 @@ mod lines;
 mod spare;
 mod stage;
 
-use super::environment::{ACTION_VARIABLE, INSTANCE_VARIABLE, JOB_VARIABLE};
-use crate::machine::job::{Action, Job, JobId};
+use super::environment::{
+    ACTION_VARIABLE, EPOCH_VARIABLE, INSTANCE_VARIABLE, JOB_VARIABLE, ROLE_VARIABLE,
+};
+use crate::machine::job::{Action, Job, JobId, Role};
 
 pub(super) use spare::{OutputFate, Spare, make_room};
 
 pub use follower::{OutputCounters, OutputError, OutputFollower, OutputLine};
 
-/// The name of an output file, `INSTANCE.ACTION.JOB`: all that is needed to label its lines.
+/// The name of an output file, `INSTANCE.ACTION.ROLE-EPOCH.JOB`: all that is needed to label its lines, in this
+/// life of the daemon and the next. At most 134 bytes, of the 255 that a name may have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OutputName {
     instance: String,
     action: Action,
+    /// The role and the epoch that the job serves.
+    serves: Option<(Role, u64)>,
     job: JobId,
 }
 
@@ -43,23 +48,31 @@ impl OutputName {
         Self {
             instance: job.settings.name.to_string(),
             action: job.action,
+            serves: Some((job.role, job.epoch)),
             job: job.id,
         }
     }
 
-    /// Read from the right, because only the instance's name may have dots.
+    /// Read from the right, because only the instance's name may have dots. Without ROLE-EPOCH it is the name
+    /// that an older daemon gave; what that left running goes on printing.
     fn parse(name: &str) -> Option<Self> {
-        let mut parts = name.rsplitn(3, '.');
-        let job = parts.next()?.parse().ok()?;
-        let action = parts.next()?;
+        let (rest, job) = name.rsplit_once('.')?;
+        let (before, last) = rest.rsplit_once('.')?;
+        let ((instance, action), serves) = match parse_serves(last) {
+            Some(serves) => (before.rsplit_once('.')?, Some(serves)),
+            None => ((before, last), None),
+        };
         let action = [Action::Start, Action::Stop, Action::IsRunning]
             .into_iter()
             .find(|known| known.as_str() == action)?;
-        let instance = parts.next().filter(|instance| !instance.is_empty())?;
+        if instance.is_empty() {
+            return None;
+        }
         Some(Self {
             instance: instance.to_owned(),
             action,
-            job,
+            serves,
+            job: job.parse().ok()?,
         })
     }
 
@@ -69,14 +82,35 @@ impl OutputName {
             let found = variables.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value)
         };
-        let parts = [INSTANCE_VARIABLE, ACTION_VARIABLE, JOB_VARIABLE];
-        let [instance, action, job] = parts.map(get);
-        Self::parse(&format!("{}.{}.{}", instance?, action?, job?))
+        let [instance, action, job] = [INSTANCE_VARIABLE, ACTION_VARIABLE, JOB_VARIABLE].map(get);
+        let [role, epoch] = [ROLE_VARIABLE, EPOCH_VARIABLE].map(get);
+        Self::parse(&format!(
+            "{}.{}.{}-{}.{}",
+            instance?, action?, role?, epoch?, job?
+        ))
     }
 
-    fn file_name(&self) -> String {
-        format!("{}.{}.{}", self.instance, self.action, self.job)
+    pub(super) fn file_name(&self) -> String {
+        let Self {
+            instance,
+            action,
+            serves,
+            job,
+        } = self;
+        match serves {
+            Some((role, epoch)) => format!("{instance}.{action}.{role}-{epoch}.{job}"),
+            None => format!("{instance}.{action}.{job}"),
+        }
     }
+}
+
+/// `ROLE-EPOCH`; no action is written so.
+fn parse_serves(text: &str) -> Option<(Role, u64)> {
+    let (role, epoch) = text.split_once('-')?;
+    let role = [Role::Unknown, Role::Backup, Role::Master]
+        .into_iter()
+        .find(|known| known.as_str() == role)?;
+    Some((role, epoch.parse().ok()?))
 }
 
 #[cfg(test)]

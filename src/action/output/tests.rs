@@ -11,6 +11,10 @@ fn a_name_is_read_as_it_was_written() {
         let name = OutputName::of(&job);
         assert_eq!(OutputName::parse(&name.file_name()), Some(name));
     }
+    let older = OutputName::parse("web.start.stop.0000000c-3").unwrap();
+    assert_eq!(older.instance, "web.start");
+    assert_eq!((older.action, older.serves), (Action::Stop, None));
+    assert_eq!(older.file_name(), "web.start.stop.0000000c-3");
     for foreign in [
         "",
         ".",
@@ -19,6 +23,9 @@ fn a_name_is_read_as_it_was_written() {
         "web.start.1",
         ".start.00000001-1",
         "web.begin.00000001-1",
+        "web.MASTER-7.00000001-1",
+        "web.start.MASTER-x.00000001-1",
+        ".start.MASTER-7.00000001-1",
     ] {
         assert_eq!(OutputName::parse(foreign), None, "{foreign}");
     }
@@ -31,10 +38,28 @@ fn a_name_is_found_in_an_environment() {
         pair("PATH", "/bin"),
         pair("KEEPSTART_INSTANCE", "web.1"),
         pair("KEEPSTART_ACTION", "stop"),
+        pair("KEEPSTART_ROLE", "BACKUP"),
+        pair("KEEPSTART_EPOCH", "12"),
         pair("KEEPSTART_JOB", "00000001-7"),
     ];
     let name = OutputName::among(&variables).unwrap();
-    assert_eq!(name.file_name(), "web.1.stop.00000001-7");
+    assert_eq!(name.file_name(), "web.1.stop.BACKUP-12.00000001-7");
     variables.pop();
     assert_eq!(OutputName::among(&variables), None);
+}
+
+#[test]
+fn the_longest_name_is_a_file_name() {
+    let longest = OutputName {
+        instance: "x".repeat(64),
+        action: Action::IsRunning,
+        serves: Some((Role::Unknown, u64::MAX)),
+        job: JobId {
+            life: u32::MAX,
+            number: u64::MAX,
+        },
+    };
+    let name = longest.file_name();
+    assert_eq!(name.len(), 134);
+    assert_eq!(OutputName::parse(&name), Some(longest));
 }

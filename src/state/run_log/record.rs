@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::job::{Action, JobId, Knowledge};
+use crate::machine::job::{Action, JobId, Knowledge, Role};
 use crate::machine::settings::InstanceName;
 
 /// A job that was begun and of which no end is known.
@@ -18,7 +18,10 @@ pub struct InFlight {
     pub instance: InstanceName,
     /// Which action.
     pub action: Action,
-    /// The transition that it serves.
+    /// The role that it serves; UNKNOWN in a record of a daemon that did not note it.
+    #[serde(default)]
+    pub role: Role,
+    /// The epoch that it serves.
     pub epoch: u64,
     /// When it has to be told to end, on `CLOCK_MONOTONIC`. That clock counts from the boot and is the same for
     /// all processes of it, so the number holds for the next daemon; and it is the clock that the machine's

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::*;
-use crate::machine::job::Action;
+use crate::machine::job::{Action, Role};
 
 fn boot() -> BootId {
     BootId::parse("11111111-2222-3333-4444-555555555555").unwrap()
@@ -31,11 +31,20 @@ fn job(number: u64, instance: &str, action: Action) -> InFlight {
         job: id(number),
         instance: name(instance),
         action,
+        role: Role::Master,
         epoch: 7,
         deadline_monotonic: Duration::from_nanos(90_000_000_001),
         timeout: Duration::from_secs(90),
         process: None,
     }
+}
+
+#[test]
+fn a_job_that_an_older_daemon_noted_without_its_role_is_known() {
+    let mut noted = serde_json::to_value(job(1, "web", Action::Start)).unwrap();
+    noted.as_object_mut().unwrap().remove("role").unwrap();
+    let read: InFlight = serde_json::from_value(noted).unwrap();
+    assert_eq!((read.role, read.epoch), (Role::Unknown, 7));
 }
 
 fn process(pid: u32) -> Process {

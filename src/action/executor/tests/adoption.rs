@@ -3,6 +3,7 @@
 use std::process::{Command as Process, Stdio};
 
 use super::*;
+use crate::machine::job::Role;
 use crate::machine::time::Time;
 
 /// A line in a process group of its own whose parent has ended: init is its parent, as if the daemon that
@@ -22,6 +23,8 @@ fn adopted(pid: u32) -> Adopted {
     Adopted {
         job: start(1, shell("")).id,
         action: Action::Start,
+        role: Role::Master,
+        epoch: 7,
         pid,
         deadline: Time::ZERO,
     }

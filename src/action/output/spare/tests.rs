@@ -54,16 +54,18 @@ fn what_a_killed_daemon_left_is_removed_or_named_after_its_writer() {
         .arg("1000")
         .env("KEEPSTART_INSTANCE", "web")
         .env("KEEPSTART_ACTION", "start")
+        .env("KEEPSTART_ROLE", "MASTER")
+        .env("KEEPSTART_EPOCH", "7")
         .env("KEEPSTART_JOB", "00000001-1")
         .stdin(Stdio::null())
         .stdout(file)
         .spawn()
         .unwrap();
     make_room(&output);
-    let is_held = is_locked(&output.join("web.start.00000001-1"));
+    let is_held = is_locked(&output.join("web.start.MASTER-7.00000001-1"));
     writer.kill().unwrap();
     writer.wait().unwrap();
     assert!(is_held);
     assert!(names(&room).is_empty());
-    assert_eq!(names(&output), ["web.start.00000001-1"]);
+    assert_eq!(names(&output), ["web.start.MASTER-7.00000001-1"]);
 }

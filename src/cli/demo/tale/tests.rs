@@ -93,6 +93,7 @@ fn what_was_overtaken_is_told_and_counted() {
     let superseded = Event::Superseded {
         instance: name("web"),
         to: Role::Master,
+        epoch: None,
         total: 1,
     };
     let mut lines = tell(&mut tale, 40, held, &[]);
