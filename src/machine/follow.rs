@@ -2,7 +2,9 @@
 //! been missed. Decides when; the reactor does. Pure.
 //!
 //! The table is *synchronized* while every notification since the start of a complete dump has been taken
-//! in. While it is not, roles keep their last level until `distrust_after` has passed without a dump.
+//! in. While it is not, the table stands still between dumps: each complete one is the truth of a moment after
+//! the dump was asked for, hence newer than the table, and is taken as it is. Without any for `distrust_after`
+//! the table is no longer believed.
 
 use std::time::Duration;
 
@@ -56,7 +58,12 @@ enum Dump {
     Idle,
     /// One is; these events were told since it began.
     Running { since: Vec<KernelEvent> },
-    /// One is, and its answer will be of no use: another follows.
+    /// One is, and notifications were lost since it began. What else was told cannot be laid over it, because
+    /// what was lost may have undone it. But the table has stood still since before the dump began, so the
+    /// dump alone is newer; and in a storm that overtakes every dump it is all that can be known.
+    Overtaken,
+    /// One is, and its answer will be of no use: it may be older than the table, or lack addresses that are
+    /// watched by now. Another follows.
     Stale,
 }
 
@@ -130,7 +137,9 @@ impl Follow {
     pub(crate) fn subscribed(&mut self, out: &mut Vec<Output>) {
         self.subscription = Subscription::Up;
         self.subscribe_failures = 0;
-        self.dump_anew(out);
+        // A dump that is under way began before all was told.
+        self.overtake();
+        self.dump_now(out);
     }
 
     pub(crate) fn subscription_lost(
@@ -141,6 +150,7 @@ impl Follow {
         out: &mut Vec<Output>,
     ) {
         self.subscription = Subscription::Down { error };
+        self.overtake();
         // While polling, the next dump has its own time; the loss itself wants one at once.
         if self.synchronized || !self.trusted {
             self.dump_now(out);
@@ -153,8 +163,9 @@ impl Follow {
 
     pub(crate) fn overrun(&mut self, now: Time, timers: &mut TimerTable, out: &mut Vec<Output>) {
         self.overruns += 1;
+        self.overtake();
         self.desynchronize(now, timers);
-        self.dump_anew(out);
+        self.dump_now(out);
     }
 
     /// Keeps events for the dump that is under way.
@@ -162,7 +173,7 @@ impl Follow {
         self.events += events.len() as u64;
         if let Dump::Running { since } = &mut self.dump {
             if since.len() + events.len() > RECORD_MAX {
-                self.dump = Dump::Stale;
+                self.overtake();
             } else {
                 since.extend_from_slice(events);
             }
@@ -175,20 +186,25 @@ impl Follow {
         timers: &mut TimerTable,
         out: &mut Vec<Output>,
     ) -> Arrived {
-        let since = match std::mem::replace(&mut self.dump, Dump::Idle) {
-            Dump::Running { since } => since,
+        let up = self.subscription == Subscription::Up;
+        let (since, complete) = match std::mem::replace(&mut self.dump, Dump::Idle) {
+            Dump::Running { since } => (since, up),
+            Dump::Overtaken => (Vec::new(), false),
             Dump::Idle => return Arrived::Discard,
             Dump::Stale => {
-                self.dump_anew(out);
+                self.dump_now(out);
                 return Arrived::Discard;
             }
         };
+        if up && !complete {
+            self.dump_now(out);
+        }
         self.dumps += 1;
         self.dump_failures = 0;
         self.dumped_at = Some(now);
         self.trusted = true;
         let audit = self.synchronized;
-        self.synchronized = self.subscription == Subscription::Up;
+        self.synchronized = complete;
         let (poll, distrust, next_audit) = if self.synchronized {
             (None, None, Some(now + self.audit_every))
         } else {
@@ -210,12 +226,14 @@ impl Follow {
         timers: &mut TimerTable,
         out: &mut Vec<Output>,
     ) {
-        let stale = matches!(self.dump, Dump::Stale);
-        self.dump = Dump::Idle;
+        let another = match std::mem::replace(&mut self.dump, Dump::Idle) {
+            Dump::Idle | Dump::Running { .. } => false,
+            Dump::Overtaken | Dump::Stale => true,
+        };
         self.dumps_failed += 1;
-        if stale && self.dump_failures == 0 {
+        if another && self.dump_failures == 0 {
             self.dump_failures = 1;
-            self.dump_anew(out);
+            self.dump_now(out);
             return;
         }
         let wait = backoff(self.dump_failures, self.poll_every);
@@ -247,12 +265,22 @@ impl Follow {
         }
     }
 
-    /// Asks for a dump that begins after this moment.
+    /// Asks for a dump that begins after this moment; one that is under way is of no use.
     pub(crate) fn dump_anew(&mut self, out: &mut Vec<Output>) {
-        if matches!(self.dump, Dump::Running { .. }) {
+        if matches!(self.dump, Dump::Running { .. } | Dump::Overtaken) {
             self.dump = Dump::Stale;
         }
         self.dump_now(out);
+    }
+
+    /// Notifications are missing since the dump that is under way began. Over a table that has followed them in
+    /// the meantime it could bring back what is gone.
+    fn overtake(&mut self) {
+        self.dump = match std::mem::replace(&mut self.dump, Dump::Idle) {
+            Dump::Running { .. } if self.synchronized => Dump::Stale,
+            Dump::Running { .. } => Dump::Overtaken,
+            as_before @ (Dump::Idle | Dump::Overtaken | Dump::Stale) => as_before,
+        };
     }
 
     pub(crate) fn view(&self) -> KernelView {

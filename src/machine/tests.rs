@@ -311,3 +311,27 @@ fn a_job_of_an_instance_that_was_not_configured_is_waited_for_when_it_comes() {
         [Action::Start]
     );
 }
+
+#[test]
+fn in_a_storm_of_overruns_the_role_follows_the_dumps() {
+    let (mut machine, first) = machine(
+        &settings(1, [instance(0, false)]),
+        &RestoredMap::new(),
+        &[0],
+    );
+    end(&mut machine, jobs(&first)[0].id, 0, at(5));
+    give(&mut machine, Input::Overrun, at(10));
+    let mut now = 10;
+    let mut storm = |machine: &mut Machine, vips: &[u8], until: u64| {
+        let mut begun = Vec::new();
+        while now < until {
+            now += 10;
+            begun.extend(actions(&wait(machine, at(now))));
+            begun.extend(actions(&give(machine, Input::Overrun, at(now))));
+            begun.extend(actions(&give(machine, dump(vips), at(now + 5))));
+        }
+        begun
+    };
+    assert_eq!(storm(&mut machine, &[0], 30_000), []);
+    assert_eq!(storm(&mut machine, &[], 30_010), [Action::Stop]);
+}

@@ -33,8 +33,19 @@ pub(crate) struct Told {
 
 #[derive(Debug)]
 struct PendingDump {
-    usable: bool,
+    good_for: Use,
     since: Vec<KernelEvent>,
+}
+
+/// What the dump that is under way will be good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// All that was told since it began is laid over it.
+    Whole,
+    /// Something was not told: it is true alone, of a moment past.
+    Alone,
+    /// None.
+    Nothing,
 }
 
 /// What the sources say of an instance.
@@ -67,7 +78,7 @@ impl Told {
     /// The machine has asked for a dump. False if one was asked for before.
     pub(crate) fn dump_asked(&mut self) -> bool {
         let pending = PendingDump {
-            usable: true,
+            good_for: Use::Whole,
             since: Vec::new(),
         };
         self.dump.replace(pending).is_none()
@@ -84,14 +95,15 @@ impl Told {
             }
             Some(Input::Subscribed) => {
                 self.up = true;
-                self.spoil_dump();
+                self.overtake_dump();
             }
             Some(Input::SubscriptionLost { .. }) => {
                 self.up = false;
+                self.overtake_dump();
                 self.fall_behind(old, now);
             }
             Some(Input::Overrun) => {
-                self.spoil_dump();
+                self.overtake_dump();
                 self.fall_behind(old, now);
             }
             Some(Input::Kernel(events)) => self.events(events),
@@ -166,16 +178,21 @@ impl Told {
     }
 
     fn dumped(&mut self, dump: &KernelDump, settings: &Settings, now: Time) {
-        let Some(pending) = self.dump.take().filter(|pending| pending.usable) else {
+        let Some(pending) = self
+            .dump
+            .take()
+            .filter(|dump| dump.good_for != Use::Nothing)
+        else {
             return;
         };
+        let whole = pending.good_for == Use::Whole;
         self.links.clone_from(&dump.links);
         self.addresses.clone_from(&dump.addresses);
-        for event in &pending.since {
+        for event in pending.since.iter().filter(|_| whole) {
             self.apply(event);
         }
         self.believed = true;
-        self.synced = self.up;
+        self.synced = self.up && whole;
         self.doubted_at = (!self.synced).then(|| now + patience(settings));
         self.unseen.clear();
     }
@@ -199,7 +216,20 @@ impl Told {
 
     fn spoil_dump(&mut self) {
         if let Some(dump) = &mut self.dump {
-            dump.usable = false;
+            dump.good_for = Use::Nothing;
+        }
+    }
+
+    /// Something was not told while a dump is under way. What is known may be newer than the dump only if it
+    /// was kept up to date meanwhile.
+    fn overtake_dump(&mut self) {
+        let synced = self.synced;
+        if let Some(dump) = self
+            .dump
+            .as_mut()
+            .filter(|dump| dump.good_for == Use::Whole)
+        {
+            dump.good_for = if synced { Use::Nothing } else { Use::Alone };
         }
     }
 

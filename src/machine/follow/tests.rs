@@ -19,6 +19,14 @@ fn event(index: u32) -> KernelEvent {
     KernelEvent::LinkGone(index)
 }
 
+/// A dump that is taken as it is, with nothing laid over it.
+fn alone() -> Arrived {
+    Arrived::Use {
+        since: Vec::new(),
+        audit: false,
+    }
+}
+
 /// A follower with its timers and what it has asked for.
 struct Case {
     follow: Follow,
@@ -101,15 +109,16 @@ fn subscribe_then_dump_then_follow() {
 }
 
 #[test]
-fn a_dump_that_began_before_the_subscription_is_not_used() {
+fn a_dump_that_began_before_the_subscription_is_a_poll() {
     let mut case = Case::new(POLL_MS);
     case.lost(0);
     assert_eq!(case.asked(), [Output::Dump]);
     case.follow.subscribed(&mut case.out);
     assert_eq!(case.asked(), []);
-    assert_eq!(case.dumped(5), Arrived::Discard);
+    case.follow.record(&[event(1)]);
+    assert_eq!(case.dumped(5), alone());
     assert_eq!(case.asked(), [Output::Dump]);
-    assert!(!case.follow.trusted());
+    assert!(case.follow.trusted() && !case.follow.synchronized());
     assert!(matches!(case.dumped(6), Arrived::Use { audit: false, .. }));
     assert!(case.follow.synchronized());
 }
@@ -125,18 +134,57 @@ fn an_overrun_wants_a_dump_that_begins_after_it() {
     case.overrun(20);
     case.overrun(21);
     assert_eq!(case.asked(), []);
-    assert_eq!(case.dumped(30), Arrived::Discard);
+    // It is newer than what was known before, but does not bring the table up to date.
+    assert_eq!(case.dumped(30), alone());
+    assert!(!case.follow.synchronized());
     assert_eq!(case.asked(), [Output::Dump]);
-    let since = Vec::new();
-    assert_eq!(
-        case.dumped(40),
-        Arrived::Use {
-            since,
-            audit: false
-        }
-    );
+    assert_eq!(case.dumped(40), alone());
     assert!(case.follow.synchronized());
     assert_eq!(case.follow.overruns(), 3);
+}
+
+#[test]
+fn an_audit_that_an_overrun_overtakes_may_be_older_than_the_table() {
+    let mut case = Case::synchronized();
+    case.follow.dump_now(&mut case.out);
+    // The table has this; the dump perhaps not.
+    case.follow.record(&[event(1)]);
+    case.overrun(10);
+    case.asked();
+    assert_eq!(case.dumped(11), Arrived::Discard);
+    assert_eq!(case.asked(), [Output::Dump]);
+    assert!(matches!(case.dumped(12), Arrived::Use { .. }));
+}
+
+#[test]
+fn what_was_told_before_the_subscription_was_lost_is_not_laid_over_a_later_dump() {
+    let mut case = Case::synchronized();
+    case.overrun(10);
+    case.follow.record(&[event(1)]);
+    case.lost(20);
+    assert_eq!(case.dumped(30), alone());
+    assert!(!case.follow.synchronized());
+}
+
+#[test]
+fn a_storm_that_overtakes_every_dump_does_not_cost_the_trust() {
+    let mut case = Case::synchronized();
+    case.overrun(5);
+    for ms in (10..60_000).step_by(20) {
+        case.overrun(ms);
+        assert_eq!(case.asked(), [Output::Dump], "{ms}");
+        assert_eq!(case.dumped(ms + 10), alone());
+        assert!(case.timers.next().unwrap() > at(ms + 10), "{ms}");
+    }
+    // The dumps cease to come: from the last one on patience is as long as ever.
+    case.overrun(60_000);
+    let distrusted = loop {
+        let (now, _, distrusted) = case.wait();
+        if distrusted {
+            break now;
+        }
+    };
+    assert_eq!(distrusted, at(60_000 + 6_000));
 }
 
 #[test]
