@@ -310,7 +310,8 @@ impl Follow {
         timers.set(TimerKey::Follow(FollowTimer::Audit), None);
     }
 
-    fn distrust_after(&self) -> Duration {
+    /// How long the kernel may go without a complete dump before that counts as no answer.
+    pub(crate) fn distrust_after(&self) -> Duration {
         DISTRUST_MIN.max(self.poll_every.saturating_mul(3))
     }
 }

@@ -28,6 +28,10 @@ pub(crate) struct Instance {
     pub(crate) nic_seen: bool,
     /// Its rule is new, and the table may lack its addresses until the next dump.
     pub(crate) unlooked: bool,
+    /// When `unknown-stop-after` begins to count; `None` while the source says BACKUP or MASTER. Not having
+    /// looked yet is not having been answered, so it does not count for as long as a dump may take: otherwise
+    /// a restart of the daemon, or a new rule, would stop what runs.
+    pub(crate) unknown_from: Option<Time>,
     pub(crate) epoch: u64,
     pub(crate) epoch_reserved: u64,
     pub(crate) epoch_asked: u64,
@@ -113,10 +117,12 @@ pub(crate) enum Plan {
 }
 
 impl Instance {
+    /// One of which nothing is known but what is `restored`. A dump is due by `look_by`.
     pub(crate) fn new(
         id: InstanceId,
         settings: Arc<InstanceSettings>,
         restored: &Restored,
+        look_by: Time,
         now: Time,
     ) -> Self {
         let knowledge = if restored.in_doubt() {
@@ -153,6 +159,7 @@ impl Instance {
             cause_since: now,
             nic_seen: false,
             unlooked: true,
+            unknown_from: Some(look_by),
             epoch: restored.epoch,
             epoch_reserved: restored.epoch_reserved,
             epoch_asked: restored.epoch_reserved,
@@ -197,8 +204,7 @@ impl Instance {
 
     /// When an UNKNOWN role stops the service after all.
     pub(crate) fn unknown_stop_at(&self) -> Option<Time> {
-        let after = self.settings.unknown_stop_after?;
-        (self.role.role() == Role::Unknown).then(|| self.role_since + after)
+        Some(self.unknown_from? + self.settings.unknown_stop_after?)
     }
 
     /// What an instance without a running job does at `now`.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::instance::Instance;
-use super::job::{InstanceId, JobId, Knowledge, Role};
+use super::job::{InstanceId, JobId, Knowledge};
 use super::message::{Event, Output, Restored};
-use super::reason::{Cause, Reason};
+use super::reason::Reason;
 use super::settings::{InstanceName, InstanceSettings, Release, Settings};
 use super::timers::InstanceTimer;
 use super::{Machine, Time};
@@ -107,7 +107,8 @@ impl Machine {
             let event = adopted.event(&settings.name);
             self.shared.outbox.event(event);
         }
-        let mut instance = Instance::new(id, settings, &restored, now);
+        let look_by = now + self.follow.distrust_after();
+        let mut instance = Instance::new(id, settings, &restored, look_by, now);
         instance.reserve_epochs(&mut self.shared);
         if restored.knowledge != Some(instance.knowledge) {
             // The next life may begin before anything is learnt in this one.
@@ -130,10 +131,10 @@ impl Machine {
         if rule {
             self.watch.remove(id, &old.role);
             self.watch.add(id, &new.role);
-            instance.unlooked = true;
             instance.nic_seen &= old.role.nic == new.role.nic;
             // What the old rule said, or what was last seen before the instance left, says nothing now.
-            instance.observe(Role::Unknown, Cause::NotLookedYet, &mut self.shared, now);
+            let look_by = now + self.follow.distrust_after();
+            instance.unlook(look_by, &mut self.shared, now);
         }
         // Another is-running may see the service otherwise.
         if old.is_running != new.is_running && instance.job.is_none() {

@@ -103,7 +103,9 @@ pub struct InstanceSettings {
     pub is_running: Option<Arc<ActionSettings>>,
     /// When a change of role is believed.
     pub debounce: Debounce,
-    /// What to do with a role that is UNKNOWN for longer than this: stop. `None`: what runs is held.
+    /// What to do with a role that is UNKNOWN for longer than this: stop. `None`: what runs is held. It begins to
+    /// count when trust in the kernel's answers is lost; at start-up and after a change of the rule three
+    /// `sleep` (at least 5 s) later, because until then nobody has been asked in vain.
     pub unknown_stop_after: Option<Duration>,
     /// How long a running start or stop may go on after the role has turned against it (default 10 s).
     pub start_cancel_after: Duration,

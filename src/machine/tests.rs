@@ -335,3 +335,35 @@ fn in_a_storm_of_overruns_the_role_follows_the_dumps() {
     assert_eq!(storm(&mut machine, &[0], 30_000), []);
     assert_eq!(storm(&mut machine, &[], 30_010), [Action::Stop]);
 }
+
+#[test]
+fn a_restart_stops_nothing_that_the_kernel_can_still_be_asked_about() {
+    let mut one = instance(0, false);
+    one.unknown_stop_after = Some(Duration::from_millis(1));
+    let settings = settings(1, [one]);
+    let restored = Restored {
+        knowledge: Some(Knowledge::Running),
+        ..Restored::default()
+    };
+    let restored = RestoredMap::from([(name(0), restored)]);
+    let mut machine = Machine::new(&settings, &restored, 7, at(0));
+    outputs(&mut machine);
+    give(&mut machine, Input::Subscribed, at(0));
+    assert_eq!(actions(&wait(&mut machine, at(50))), []);
+    assert_eq!(actions(&give(&mut machine, dump(&[0]), at(60))), []);
+    // Nor does a new rule.
+    let mut changed = instance(0, false);
+    changed.unknown_stop_after = Some(Duration::from_millis(1));
+    changed.role.quorum = Quorum::Any;
+    let settings = self::settings(1, [changed]);
+    assert_eq!(
+        actions(&give(&mut machine, Input::Reload(settings), at(100))),
+        []
+    );
+    assert_eq!(actions(&wait(&mut machine, at(150))), []);
+    // But a dump that does not come means something in the end: three polls later.
+    let error = "interrupted".to_owned();
+    give(&mut machine, Input::DumpFailed { error }, at(160));
+    assert_eq!(actions(&wait(&mut machine, at(6_100))), []);
+    assert_eq!(actions(&wait(&mut machine, at(6_101))), [Action::Stop]);
+}

@@ -32,8 +32,21 @@ impl Instance {
             self.cause_since = now;
             shared.outbox.changed(self.id);
         }
+        match level {
+            Role::Unknown => {
+                self.unknown_from.get_or_insert(now);
+            }
+            Role::Backup | Role::Master => self.unknown_from = None,
+        }
         let step = self.role.observe(level, now, &self.settings.debounce);
         self.step(step, shared, now);
+    }
+
+    /// What its source has said is of no use for its rule any more; the dump that tells anew is due by `look_by`.
+    pub(crate) fn unlook(&mut self, look_by: Time, shared: &mut Shared, now: Time) {
+        self.unlooked = true;
+        self.unknown_from.get_or_insert(look_by);
+        self.observe(Role::Unknown, Cause::NotLookedYet, shared, now);
     }
 
     /// One of this instance's timers is due.

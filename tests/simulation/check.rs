@@ -7,7 +7,7 @@ use std::time::Duration;
 use keepstart::machine::Time;
 use keepstart::machine::job::{Action, Job, JobSignal, Knowledge, Role};
 use keepstart::machine::message::{Event, Output, RestoredMap};
-use keepstart::machine::reason::{Cause, Next};
+use keepstart::machine::reason::{Cause, Next, Reason};
 use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen, Release};
 use keepstart::machine::view::InstanceView;
 
@@ -162,6 +162,11 @@ impl World {
                     job.action
                 ));
             }
+        }
+        if job.reason == Reason::UnknownTooLong && daemon.told.waits_in_good_hope(name, now) {
+            return Err(format!(
+                "{name} is stopped before the kernel was asked in vain"
+            ));
         }
         if job.action != Action::Start {
             return Ok(());

@@ -13,6 +13,9 @@ use keepstart::machine::settings::{
     InstanceName, InstanceSettings, NicNeverSeen, Quorum, Settings, VipRule,
 };
 
+/// Roles are believed for at least this long without an answer.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
+
 /// The fold.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -124,6 +127,12 @@ impl Told {
     pub(crate) fn level_of(&self, truth: &KernelDump, one: &InstanceSettings) -> Role {
         let mut seen = self.nic_seen.contains_key(&one.name);
         level(&truth.links, &truth.addresses, &one.role, &mut seen)
+    }
+
+    /// Whether nothing has been looked at for an instance, and not for so long that it means anything.
+    pub(crate) fn waits_in_good_hope(&self, name: &InstanceName, now: Time) -> bool {
+        let young = |level: &Level| now.since(level.since) < PATIENCE_MIN;
+        self.unseen.contains(name) && self.levels.get(name).is_none_or(young)
     }
 
     /// The instance is gone for good.
@@ -322,5 +331,5 @@ pub(crate) fn level(
 
 /// How long roles are believed without an answer: three polls, at least five seconds.
 fn patience(settings: &Settings) -> Duration {
-    Duration::from_secs(5).max(settings.poll_every * 3)
+    PATIENCE_MIN.max(settings.poll_every * 3)
 }
