@@ -103,10 +103,32 @@ impl Follow {
         }
     }
 
-    /// Takes the periods of a new configuration.
-    pub(crate) fn configure(&mut self, poll_every: Duration, audit_every: Duration) {
+    /// Takes the periods of a new configuration. What is waited for is due as if they had been in force when the
+    /// wait began; a poll or an attempt that is due sooner than its new period asks comes at its old time.
+    pub(crate) fn configure(
+        &mut self,
+        poll_every: Duration,
+        audit_every: Duration,
+        now: Time,
+        timers: &mut TimerTable,
+    ) {
+        let patience = self.distrust_after();
+        let before = std::mem::replace(&mut self.audit_every, audit_every);
         self.poll_every = poll_every;
-        self.audit_every = audit_every;
+        let moved = |at: Time, old: Duration, new: Duration| {
+            let left = (new + at.since(now)).saturating_sub(old);
+            now + left
+        };
+        for timer in [FollowTimer::Subscribe, FollowTimer::Dump] {
+            timers.adjust(TimerKey::Follow(timer), |at| at.min(now + poll_every));
+        }
+        let new = self.distrust_after();
+        timers.adjust(TimerKey::Follow(FollowTimer::Distrust), |at| {
+            moved(at, patience, new)
+        });
+        timers.adjust(TimerKey::Follow(FollowTimer::Audit), |at| {
+            moved(at, before, audit_every)
+        });
     }
 
     /// Whether roles may be taken from the table.

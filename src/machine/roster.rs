@@ -17,8 +17,9 @@ const REPORT_SPREAD_MAX: Duration = Duration::from_secs(60);
 impl Machine {
     /// Takes a new configuration: what is the same is not disturbed.
     pub(super) fn reload(&mut self, settings: &Settings, now: Time) {
+        let (poll, audit) = (settings.poll_every, settings.audit_every);
         self.follow
-            .configure(settings.poll_every, settings.audit_every);
+            .configure(poll, audit, now, &mut self.shared.timers);
         self.shared.places.set_limit(settings.starts_at_once);
         let removed = self.remove_all_but(&settings.instances, now);
         let (mut added, mut changed, mut unchanged) = (Vec::new(), Vec::new(), 0);

@@ -71,6 +71,13 @@ impl TimerTable {
         }
     }
 
+    /// Moves the deadline of `key`, if it has one.
+    pub(crate) fn adjust(&mut self, key: TimerKey, moved: impl FnOnce(Time) -> Time) {
+        if let Some(at) = self.by_key.get(&key).copied() {
+            self.set(key, Some(moved(at)));
+        }
+    }
+
     /// Takes away every deadline of an instance.
     pub(crate) fn clear_instance(&mut self, id: InstanceId) {
         let first = TimerKey::Instance(id, InstanceTimer::Role);

@@ -37,8 +37,8 @@ pub(crate) fn home(slot: usize) -> &'static str {
 pub(crate) fn settings(choices: &mut Choices) -> Settings {
     let mut settings = Settings {
         starts_at_once: starts_at_once(choices),
-        poll_every: Duration::from_millis(choices.pick(&[500, 2_000, 10_000])),
-        audit_every: Duration::from_secs(choices.pick(&[20, 120])),
+        poll_every: poll_every(choices),
+        audit_every: audit_every(choices),
         instances: Vec::new(),
     };
     let count = 1 + choices.index(SLOTS);
@@ -75,6 +75,10 @@ pub(crate) fn edited(choices: &mut Choices, old: &Settings) -> Settings {
     if choices.chance(200) {
         new.starts_at_once = starts_at_once(choices);
     }
+    if choices.chance(200) {
+        new.poll_every = poll_every(choices);
+        new.audit_every = audit_every(choices);
+    }
     new.instances.sort_by(|a, b| a.name.cmp(&b.name));
     new
 }
@@ -95,6 +99,14 @@ fn amended(
         _ => return fresh,
     }
     Arc::new(one)
+}
+
+fn poll_every(choices: &mut Choices) -> Duration {
+    Duration::from_millis(choices.pick(&[500, 2_000, 10_000]))
+}
+
+fn audit_every(choices: &mut Choices) -> Duration {
+    Duration::from_secs(choices.pick(&[20, 120]))
 }
 
 fn starts_at_once(choices: &mut Choices) -> NonZeroU32 {

@@ -24,8 +24,8 @@ pub(crate) struct Told {
     up: bool,
     synced: bool,
     believed: bool,
-    /// When the table is no longer believed.
-    doubted_at: Option<Time>,
+    /// Since when nothing is told as it comes: after some patience the table is no longer believed.
+    silent_since: Option<Time>,
     dump: Option<PendingDump>,
     /// Instances of which no dump has shown anything yet.
     unseen: BTreeSet<InstanceName>,
@@ -91,9 +91,10 @@ impl Told {
     pub(crate) fn input(&mut self, input: Option<&Input>, old: &Settings, now: Time) {
         match input {
             None => {
-                if self.doubted_at.is_some_and(|at| at <= now) {
+                let due = |since| since + patience(old) <= now;
+                if self.silent_since.is_some_and(due) {
                     self.believed = false;
-                    self.doubted_at = None;
+                    self.silent_since = None;
                 }
             }
             Some(Input::Subscribed) => {
@@ -103,14 +104,14 @@ impl Told {
             Some(Input::SubscriptionLost { .. }) => {
                 self.up = false;
                 self.overtake_dump();
-                self.fall_behind(old, now);
+                self.fall_behind(now);
             }
             Some(Input::Overrun) => {
                 self.overtake_dump();
-                self.fall_behind(old, now);
+                self.fall_behind(now);
             }
             Some(Input::Kernel(events)) => self.events(events),
-            Some(Input::Dumped(dump)) => self.dumped(dump, old, now),
+            Some(Input::Dumped(dump)) => self.dumped(dump, now),
             Some(Input::DumpFailed { .. }) => self.dump = None,
             Some(Input::Reload(new)) => self.reloaded(old, new),
             Some(
@@ -186,7 +187,7 @@ impl Told {
         }
     }
 
-    fn dumped(&mut self, dump: &KernelDump, settings: &Settings, now: Time) {
+    fn dumped(&mut self, dump: &KernelDump, now: Time) {
         let Some(pending) = self
             .dump
             .take()
@@ -202,7 +203,7 @@ impl Told {
         }
         self.believed = true;
         self.synced = self.up && whole;
-        self.doubted_at = (!self.synced).then(|| now + patience(settings));
+        self.silent_since = (!self.synced).then_some(now);
         self.unseen.clear();
     }
 
@@ -242,10 +243,10 @@ impl Told {
         }
     }
 
-    fn fall_behind(&mut self, settings: &Settings, now: Time) {
+    fn fall_behind(&mut self, now: Time) {
         if self.synced {
             self.synced = false;
-            self.doubted_at = Some(now + patience(settings));
+            self.silent_since = Some(now);
         }
     }
 

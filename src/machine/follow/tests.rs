@@ -291,3 +291,32 @@ fn a_stale_dump_that_fails_is_made_anew_at_once_and_then_with_a_wait() {
     assert_eq!(case.wait(), (at(204), FollowTimer::Dump, false));
     assert_eq!(case.asked(), [Output::Dump]);
 }
+
+#[test]
+fn what_is_waited_for_follows_a_new_configuration() {
+    let [second, minute, hour] = [1, 60, 3_600].map(Duration::from_secs);
+    let mut case = Case::synchronized();
+    case.follow
+        .configure(minute, second, at(400), &mut case.timers);
+    assert_eq!(case.wait(), (at(1_000), FollowTimer::Audit, false));
+
+    // What is overdue by the new period is due now; one that has grown is not due before it.
+    let mut case = Case::synchronized();
+    case.follow
+        .configure(minute, second, at(5_000), &mut case.timers);
+    assert_eq!(case.timers.next(), Some(at(5_000)));
+    let mut case = Case::synchronized();
+    case.follow
+        .configure(minute, hour, at(5_000), &mut case.timers);
+    assert_eq!(case.timers.next(), Some(at(3_600_000)));
+
+    // While polling: the next poll soon, and the patience from when it began.
+    let mut case = Case::new(60_000);
+    case.lost(0);
+    case.dumped(1_000);
+    case.wait();
+    case.follow
+        .configure(second, hour, at(2_000), &mut case.timers);
+    assert_eq!(case.wait(), (at(3_000), FollowTimer::Dump, false));
+    assert_eq!(case.wait(), (at(6_000), FollowTimer::Distrust, true));
+}
