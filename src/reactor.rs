@@ -329,7 +329,8 @@ impl Reactor {
             match news {
                 News::Event(event) => {
                     report::log(&event, now);
-                    let kernel = about_kernel(&event).then(|| Box::new(self.machine.kernel_view()));
+                    let about_kernel = event.instance().is_none();
+                    let kernel = about_kernel.then(|| Box::new(self.machine.kernel_view()));
                     self.updates.send(Update::Event(Arc::new(event), kernel));
                 }
                 News::Changed(id) => {
@@ -341,28 +342,6 @@ impl Reactor {
                 News::Finished => self.updates.send(Update::Finished),
             }
         }
-    }
-}
-
-fn about_kernel(event: &Event) -> bool {
-    match event {
-        Event::Overrun { .. }
-        | Event::Subscribed
-        | Event::SubscriptionLost { .. }
-        | Event::Synchronized { .. }
-        | Event::DumpFailed { .. }
-        | Event::AuditRepaired { .. }
-        | Event::Reloaded { .. } => true,
-        Event::Transition { .. }
-        | Event::Held { .. }
-        | Event::Superseded { .. }
-        | Event::JobStarted { .. }
-        | Event::JobSignalled { .. }
-        | Event::JobEnded { .. }
-        | Event::RetryScheduled { .. }
-        | Event::Adopted { .. }
-        | Event::Alive { .. }
-        | Event::EpochsExhausted { .. } => false,
     }
 }
 

@@ -194,29 +194,6 @@ pub struct EventLine {
     pub event: Arc<Event>,
 }
 
-/// The instance that an event is about; `None`: it is about the daemon as a whole.
-pub fn instance_of(event: &Event) -> Option<&InstanceName> {
-    match event {
-        Event::Transition { instance, .. }
-        | Event::Held { instance, .. }
-        | Event::Superseded { instance, .. }
-        | Event::JobStarted { instance, .. }
-        | Event::JobSignalled { instance, .. }
-        | Event::JobEnded { instance, .. }
-        | Event::RetryScheduled { instance, .. }
-        | Event::Adopted { instance, .. }
-        | Event::Alive { instance, .. }
-        | Event::EpochsExhausted { instance, .. } => Some(instance),
-        Event::Overrun { .. }
-        | Event::Subscribed
-        | Event::SubscriptionLost { .. }
-        | Event::Synchronized { .. }
-        | Event::DumpFailed { .. }
-        | Event::AuditRepaired { .. }
-        | Event::Reloaded { .. } => None,
-    }
-}
-
 /// Why a request is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

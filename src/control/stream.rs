@@ -11,7 +11,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::conversation::say_status;
-use super::protocol::{Answer, EventLine, instance_of};
+use super::protocol::{Answer, EventLine};
 use super::server::Shared;
 use super::status::{Freshness, InstanceStatus};
 use super::writer::Connection;
@@ -170,7 +170,7 @@ async fn say_event(
     event: Arc<Event>,
     of: Option<&InstanceName>,
 ) -> io::Result<()> {
-    if let (Some(of), Some(whose)) = (of, instance_of(&event))
+    if let (Some(of), Some(whose)) = (of, event.instance())
         && of != whose
     {
         return Ok(());

@@ -19,6 +19,8 @@ pub(crate) struct AddressTable {
     /// new link may be told in either order.
     names: BTreeMap<String, BTreeSet<LinkIndex>>,
     addresses: BTreeMap<IpAddr, BTreeMap<AddressKey, Address>>,
+    /// The keys of `addresses` by link, so that the end of one link costs nothing for those of the others.
+    on_link: BTreeMap<LinkIndex, BTreeSet<AddressKey>>,
 }
 
 /// What changed: whose role may be another now.
@@ -82,6 +84,10 @@ impl AddressTable {
     pub(crate) fn retain(&mut self, watched: &BTreeSet<IpAddr>) {
         self.addresses
             .retain(|address, _| watched.contains(address));
+        self.on_link.retain(|_, keys| {
+            keys.retain(|key| watched.contains(&key.local));
+            !keys.is_empty()
+        });
     }
 
     /// How many watched addresses are there.
@@ -204,14 +210,9 @@ impl AddressTable {
         }
         // The kernel tells the end of IPv4 addresses one by one, but not always that of IPv6 ones. They may be
         // here without their link: a dump that no longer has it is followed by what was told since it began.
-        self.addresses.retain(|address, entries| {
-            let before = entries.len();
-            entries.retain(|key, _| key.link != index);
-            if entries.len() != before {
-                touched.address(*address);
-            }
-            !entries.is_empty()
-        });
+        for key in self.on_link.get(&index).cloned().unwrap_or_default() {
+            self.address_gone(key, touched);
+        }
     }
 
     fn forget_names(&mut self, link: &Link) {
@@ -226,6 +227,8 @@ impl AddressTable {
     }
 
     fn address_present(&mut self, address: Address, touched: &mut Touched) {
+        let keys = self.on_link.entry(address.key.link).or_default();
+        keys.insert(address.key);
         let entries = self.addresses.entry(address.key.local).or_default();
         if entries.insert(address.key, address) != Some(address) {
             touched.address(address.key.local);
@@ -233,6 +236,12 @@ impl AddressTable {
     }
 
     fn address_gone(&mut self, key: AddressKey, touched: &mut Touched) {
+        if let Some(keys) = self.on_link.get_mut(&key.link) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.on_link.remove(&key.link);
+            }
+        }
         let Some(entries) = self.addresses.get_mut(&key.local) else {
             return;
         };

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::kernel::KernelEvent;
 use super::message::Output;
+use super::shared::Shared;
 use super::time::Time;
-use super::timers::{FollowTimer, TimerKey, TimerTable};
+use super::timers::{FollowTimer, TimerKey};
 use super::view::KernelView;
 
 /// Notifications kept while a dump is under way, to be taken in again after it. When it is full the dump is
@@ -82,9 +83,8 @@ pub(crate) enum Arrived {
 }
 
 impl Follow {
-    /// Nothing is known; the subscription is asked for.
-    pub(crate) fn new(poll_every: Duration, audit_every: Duration, out: &mut Vec<Output>) -> Self {
-        out.push(Output::Subscribe);
+    /// Nothing is known, and nothing asked for.
+    pub(crate) fn new(poll_every: Duration, audit_every: Duration) -> Self {
         Self {
             subscription: Subscription::Opening,
             dump: Dump::Idle,
@@ -103,6 +103,12 @@ impl Follow {
         }
     }
 
+    /// Asks for the subscription.
+    pub(crate) fn subscribe(&mut self, shared: &mut Shared) {
+        self.subscription = Subscription::Opening;
+        shared.outbox.act(Output::Subscribe);
+    }
+
     /// Takes the periods of a new configuration. What is waited for is due as if they had been in force when the
     /// wait began; a poll or an attempt that is due sooner than its new period asks comes at its old time.
     pub(crate) fn configure(
@@ -110,7 +116,7 @@ impl Follow {
         poll_every: Duration,
         audit_every: Duration,
         now: Time,
-        timers: &mut TimerTable,
+        shared: &mut Shared,
     ) {
         let patience = self.distrust_after();
         let before = std::mem::replace(&mut self.audit_every, audit_every);
@@ -120,15 +126,21 @@ impl Follow {
             now + left
         };
         for timer in [FollowTimer::Subscribe, FollowTimer::Dump] {
-            timers.adjust(TimerKey::Follow(timer), |at| at.min(now + poll_every));
+            shared
+                .timers
+                .adjust(TimerKey::Follow(timer), |at| at.min(now + poll_every));
         }
         let new = self.distrust_after();
-        timers.adjust(TimerKey::Follow(FollowTimer::Distrust), |at| {
-            moved(at, patience, new)
-        });
-        timers.adjust(TimerKey::Follow(FollowTimer::Audit), |at| {
-            moved(at, before, audit_every)
-        });
+        shared
+            .timers
+            .adjust(TimerKey::Follow(FollowTimer::Distrust), |at| {
+                moved(at, patience, new)
+            });
+        shared
+            .timers
+            .adjust(TimerKey::Follow(FollowTimer::Audit), |at| {
+                moved(at, before, audit_every)
+            });
     }
 
     /// Whether roles may be taken from the table.
@@ -156,38 +168,34 @@ impl Follow {
         self.dump_failures
     }
 
-    pub(crate) fn subscribed(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn subscribed(&mut self, shared: &mut Shared) {
         self.subscription = Subscription::Up;
         self.subscribe_failures = 0;
         // A dump that is under way began before all was told.
         self.overtake();
-        self.dump_now(out);
+        self.dump_now(shared);
     }
 
-    pub(crate) fn subscription_lost(
-        &mut self,
-        error: String,
-        now: Time,
-        timers: &mut TimerTable,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn subscription_lost(&mut self, error: String, now: Time, shared: &mut Shared) {
         self.subscription = Subscription::Down { error };
         self.overtake();
         // While polling, the next dump has its own time; the loss itself wants one at once.
         if self.synchronized || !self.trusted {
-            self.dump_now(out);
+            self.dump_now(shared);
         }
-        self.desynchronize(now, timers);
+        self.desynchronize(now, shared);
         let wait = backoff(self.subscribe_failures, self.poll_every);
         self.subscribe_failures = self.subscribe_failures.saturating_add(1);
-        timers.set(TimerKey::Follow(FollowTimer::Subscribe), Some(now + wait));
+        shared
+            .timers
+            .set(TimerKey::Follow(FollowTimer::Subscribe), Some(now + wait));
     }
 
-    pub(crate) fn overrun(&mut self, now: Time, timers: &mut TimerTable, out: &mut Vec<Output>) {
+    pub(crate) fn overrun(&mut self, now: Time, shared: &mut Shared) {
         self.overruns += 1;
         self.overtake();
-        self.desynchronize(now, timers);
-        self.dump_now(out);
+        self.desynchronize(now, shared);
+        self.dump_now(shared);
     }
 
     /// Keeps events for the dump that is under way.
@@ -202,24 +210,19 @@ impl Follow {
         }
     }
 
-    pub(crate) fn dumped(
-        &mut self,
-        now: Time,
-        timers: &mut TimerTable,
-        out: &mut Vec<Output>,
-    ) -> Arrived {
+    pub(crate) fn dumped(&mut self, now: Time, shared: &mut Shared) -> Arrived {
         let up = self.subscription == Subscription::Up;
         let (since, complete) = match std::mem::replace(&mut self.dump, Dump::Idle) {
             Dump::Running { since } => (since, up),
             Dump::Overtaken => (Vec::new(), false),
             Dump::Idle => return Arrived::Discard,
             Dump::Stale => {
-                self.dump_now(out);
+                self.dump_now(shared);
                 return Arrived::Discard;
             }
         };
         if up && !complete {
-            self.dump_now(out);
+            self.dump_now(shared);
         }
         self.dumps += 1;
         self.dump_failures = 0;
@@ -236,18 +239,17 @@ impl Follow {
                 None,
             )
         };
-        timers.set(TimerKey::Follow(FollowTimer::Dump), poll);
-        timers.set(TimerKey::Follow(FollowTimer::Distrust), distrust);
-        timers.set(TimerKey::Follow(FollowTimer::Audit), next_audit);
+        shared.timers.set(TimerKey::Follow(FollowTimer::Dump), poll);
+        shared
+            .timers
+            .set(TimerKey::Follow(FollowTimer::Distrust), distrust);
+        shared
+            .timers
+            .set(TimerKey::Follow(FollowTimer::Audit), next_audit);
         Arrived::Use { since, audit }
     }
 
-    pub(crate) fn dump_failed(
-        &mut self,
-        now: Time,
-        timers: &mut TimerTable,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn dump_failed(&mut self, now: Time, shared: &mut Shared) {
         let another = match std::mem::replace(&mut self.dump, Dump::Idle) {
             Dump::Idle | Dump::Running { .. } => false,
             Dump::Overtaken | Dump::Stale => true,
@@ -255,22 +257,21 @@ impl Follow {
         self.dumps_failed += 1;
         if another && self.dump_failures == 0 {
             self.dump_failures = 1;
-            self.dump_now(out);
+            self.dump_now(shared);
             return;
         }
         let wait = backoff(self.dump_failures, self.poll_every);
         self.dump_failures = self.dump_failures.saturating_add(1);
-        timers.set(TimerKey::Follow(FollowTimer::Dump), Some(now + wait));
+        shared
+            .timers
+            .set(TimerKey::Follow(FollowTimer::Dump), Some(now + wait));
     }
 
     /// A timer of this file is due. Returns whether the table is no longer believed.
-    pub(crate) fn timeout(&mut self, timer: FollowTimer, out: &mut Vec<Output>) -> bool {
+    pub(crate) fn timeout(&mut self, timer: FollowTimer, shared: &mut Shared) -> bool {
         match timer {
-            FollowTimer::Subscribe => {
-                self.subscription = Subscription::Opening;
-                out.push(Output::Subscribe);
-            }
-            FollowTimer::Dump | FollowTimer::Audit => self.dump_now(out),
+            FollowTimer::Subscribe => self.subscribe(shared),
+            FollowTimer::Dump | FollowTimer::Audit => self.dump_now(shared),
             FollowTimer::Distrust => {
                 self.trusted = false;
                 return true;
@@ -280,19 +281,19 @@ impl Follow {
     }
 
     /// Asks for a dump, unless one is under way that will do.
-    pub(crate) fn dump_now(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn dump_now(&mut self, shared: &mut Shared) {
         if matches!(self.dump, Dump::Idle) {
             self.dump = Dump::Running { since: Vec::new() };
-            out.push(Output::Dump);
+            shared.outbox.act(Output::Dump);
         }
     }
 
     /// Asks for a dump that begins after this moment; one that is under way is of no use.
-    pub(crate) fn dump_anew(&mut self, out: &mut Vec<Output>) {
+    pub(crate) fn dump_anew(&mut self, shared: &mut Shared) {
         if matches!(self.dump, Dump::Running { .. } | Dump::Overtaken) {
             self.dump = Dump::Stale;
         }
-        self.dump_now(out);
+        self.dump_now(shared);
     }
 
     /// Notifications are missing since the dump that is under way began. Over a table that has followed them in
@@ -323,13 +324,17 @@ impl Follow {
         }
     }
 
-    fn desynchronize(&mut self, now: Time, timers: &mut TimerTable) {
+    fn desynchronize(&mut self, now: Time, shared: &mut Shared) {
         if self.synchronized {
             self.synchronized = false;
             let at = now + self.distrust_after();
-            timers.set(TimerKey::Follow(FollowTimer::Distrust), Some(at));
+            shared
+                .timers
+                .set(TimerKey::Follow(FollowTimer::Distrust), Some(at));
         }
-        timers.set(TimerKey::Follow(FollowTimer::Audit), None);
+        shared
+            .timers
+            .set(TimerKey::Follow(FollowTimer::Audit), None);
     }
 
     /// How long the kernel may go without a complete dump before that counts as no answer.

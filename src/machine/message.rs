@@ -359,6 +359,31 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The instance that it is about; `None`: it is about the daemon as a whole and how it follows the kernel.
+    pub fn instance(&self) -> Option<&InstanceName> {
+        match self {
+            Self::Transition { instance, .. }
+            | Self::Held { instance, .. }
+            | Self::Superseded { instance, .. }
+            | Self::JobStarted { instance, .. }
+            | Self::JobSignalled { instance, .. }
+            | Self::JobEnded { instance, .. }
+            | Self::RetryScheduled { instance, .. }
+            | Self::Adopted { instance, .. }
+            | Self::Alive { instance, .. }
+            | Self::EpochsExhausted { instance, .. } => Some(instance),
+            Self::Overrun { .. }
+            | Self::Subscribed
+            | Self::SubscriptionLost { .. }
+            | Self::Synchronized { .. }
+            | Self::DumpFailed { .. }
+            | Self::AuditRepaired { .. }
+            | Self::Reloaded { .. } => None,
+        }
+    }
+}
+
 /// The last job of an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastJob {

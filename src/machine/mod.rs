@@ -51,7 +51,7 @@ pub mod view;
 mod watch;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use address::{AddressTable, Touched};
 use follow::{Arrived, Follow};
@@ -59,12 +59,11 @@ use instance::Instance;
 use job::{Exit, InstanceId, JobId, Role};
 use kernel::{KernelDump, KernelEvent};
 use message::{Event, Input, Output, RestoredMap};
-use places::Places;
 use reason::{Cause, Reason};
 use settings::{InstanceName, Settings};
-use shared::{Outbox, Shared};
+use shared::Shared;
 pub use time::Time;
-use timers::{TimerKey, TimerTable};
+use timers::TimerKey;
 use view::{InstanceView, KernelView};
 use watch::WatchIndex;
 pub use work::EPOCH_BLOCK;
@@ -91,26 +90,15 @@ pub struct Machine {
 impl Machine {
     /// A machine for these settings. `life` names this life of the daemon in the names of its jobs.
     pub fn new(settings: &Settings, restored: &RestoredMap, life: u32, now: Time) -> Self {
-        let mut orders = Vec::new();
-        let follow = Follow::new(settings.poll_every, settings.audit_every, &mut orders);
         let mut machine = Self {
-            follow,
+            follow: Follow::new(settings.poll_every, settings.audit_every),
             table: AddressTable::default(),
             watch: WatchIndex::default(),
             instances: BTreeMap::new(),
             names: BTreeMap::new(),
             next_id: 0,
             absent: restored.clone(),
-            shared: Shared {
-                timers: TimerTable::default(),
-                places: Places::new(settings.starts_at_once),
-                jobs: BTreeMap::new(),
-                audits: BTreeSet::new(),
-                life,
-                jobs_begun: 0,
-                ending: false,
-                outbox: Outbox::default(),
-            },
+            shared: Shared::new(settings.starts_at_once, life),
             decided_at: now,
             finished: false,
         };
@@ -118,11 +106,10 @@ impl Machine {
             machine.add(instance.clone(), now);
         }
         machine.take_up_absent();
-        machine
-            .shared
-            .outbox
-            .act(Output::Watch(machine.watch.addresses()));
-        machine.shared.outbox.act_all(&mut orders);
+        // What is dumped depends on what is watched, so that comes first.
+        let watched = machine.watch.addresses();
+        machine.shared.outbox.act(Output::Watch(watched));
+        machine.follow.subscribe(&mut machine.shared);
         machine
     }
 
@@ -163,9 +150,7 @@ impl Machine {
             };
             match key {
                 TimerKey::Follow(timer) => {
-                    let mut orders = Vec::new();
-                    let distrusted = self.follow.timeout(timer, &mut orders);
-                    self.shared.outbox.act_all(&mut orders);
+                    let distrusted = self.follow.timeout(timer, &mut self.shared);
                     if distrusted {
                         self.look_at_all(now);
                     }
@@ -221,9 +206,7 @@ impl Machine {
     }
 
     fn subscribed(&mut self) {
-        let mut orders = Vec::new();
-        self.follow.subscribed(&mut orders);
-        self.shared.outbox.act_all(&mut orders);
+        self.follow.subscribed(&mut self.shared);
         self.shared.outbox.event(Event::Subscribed);
     }
 
@@ -233,18 +216,12 @@ impl Machine {
                 error: error.clone(),
             });
         }
-        let mut orders = Vec::new();
-        self.follow
-            .subscription_lost(error, now, &mut self.shared.timers, &mut orders);
-        self.shared.outbox.act_all(&mut orders);
+        self.follow.subscription_lost(error, now, &mut self.shared);
     }
 
     fn overrun(&mut self, now: Time) {
         let burst = self.follow.synchronized();
-        let mut orders = Vec::new();
-        self.follow
-            .overrun(now, &mut self.shared.timers, &mut orders);
-        self.shared.outbox.act_all(&mut orders);
+        self.follow.overrun(now, &mut self.shared);
         if burst {
             self.shared.outbox.event(Event::Overrun {
                 total: self.follow.overruns(),
@@ -265,13 +242,9 @@ impl Machine {
     }
 
     fn dumped(&mut self, dump: &KernelDump, now: Time) {
-        let mut orders = Vec::new();
         let trusted = self.follow.trusted();
         let synchronized = self.follow.synchronized();
-        let arrived = self
-            .follow
-            .dumped(now, &mut self.shared.timers, &mut orders);
-        self.shared.outbox.act_all(&mut orders);
+        let arrived = self.follow.dumped(now, &mut self.shared);
         let Arrived::Use { since, audit } = arrived else {
             return;
         };
@@ -296,10 +269,7 @@ impl Machine {
     }
 
     fn dump_failed(&mut self, error: String, now: Time) {
-        let mut orders = Vec::new();
-        self.follow
-            .dump_failed(now, &mut self.shared.timers, &mut orders);
-        self.shared.outbox.act_all(&mut orders);
+        self.follow.dump_failed(now, &mut self.shared);
         let failures = self.follow.dump_failures();
         self.shared
             .outbox
@@ -375,9 +345,7 @@ impl Machine {
     }
 
     fn audit(&mut self, name: Option<&InstanceName>, now: Time) {
-        let mut orders = Vec::new();
-        self.follow.dump_now(&mut orders);
-        self.shared.outbox.act_all(&mut orders);
+        self.follow.dump_now(&mut self.shared);
         let ids: Vec<_> = match name {
             Some(name) => self.names.get(name).copied().into_iter().collect(),
             None => self.instances.keys().copied().collect(),

@@ -18,8 +18,7 @@ impl Machine {
     /// Takes a new configuration: what is the same is not disturbed.
     pub(super) fn reload(&mut self, settings: &Settings, now: Time) {
         let (poll, audit) = (settings.poll_every, settings.audit_every);
-        self.follow
-            .configure(poll, audit, now, &mut self.shared.timers);
+        self.follow.configure(poll, audit, now, &mut self.shared);
         self.shared.places.set_limit(settings.starts_at_once);
         let removed = self.remove_all_but(&settings.instances, now);
         let (mut added, mut changed, mut unchanged) = (Vec::new(), Vec::new(), 0);
@@ -43,9 +42,7 @@ impl Machine {
         self.table.retain(&watched);
         self.shared.outbox.act(Output::Watch(watched));
         if look {
-            let mut orders = Vec::new();
-            self.follow.dump_anew(&mut orders);
-            self.shared.outbox.act_all(&mut orders);
+            self.follow.dump_anew(&mut self.shared);
         }
         self.shared.outbox.event(Event::Reloaded {
             added,

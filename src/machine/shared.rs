@@ -2,6 +2,7 @@
 //! Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::NonZeroU32;
 
 use super::Time;
 use super::job::{InstanceId, JobId};
@@ -25,6 +26,20 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Nothing runs and nothing is decided. `starts` may run at once in the life that bears this number.
+    pub(crate) fn new(starts: NonZeroU32, life: u32) -> Self {
+        Self {
+            timers: TimerTable::default(),
+            places: Places::new(starts),
+            jobs: BTreeMap::new(),
+            audits: BTreeSet::new(),
+            life,
+            jobs_begun: 0,
+            ending: false,
+            outbox: Outbox::default(),
+        }
+    }
+
     pub(crate) fn next_job(&mut self) -> JobId {
         self.jobs_begun += 1;
         JobId {
@@ -52,10 +67,6 @@ pub(crate) struct Outbox {
 impl Outbox {
     pub(crate) fn act(&mut self, output: Output) {
         self.urgent.push_back(output);
-    }
-
-    pub(crate) fn act_all(&mut self, outputs: &mut Vec<Output>) {
-        self.urgent.extend(outputs.drain(..));
     }
 
     pub(crate) fn tell(&mut self, output: Output) {

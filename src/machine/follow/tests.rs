@@ -1,12 +1,14 @@
 //! Tests of following the kernel: when a dump is asked for, used, thrown away, and no longer waited for.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::{Arrived, Follow, RECORD_MAX};
 use crate::machine::kernel::KernelEvent;
 use crate::machine::message::Output;
+use crate::machine::shared::Shared;
 use crate::machine::time::Time;
-use crate::machine::timers::{FollowTimer, TimerKey, TimerTable};
+use crate::machine::timers::{FollowTimer, TimerKey};
 
 const POLL_MS: u64 = 2_000;
 const AUDIT_MS: u64 = 120_000;
@@ -30,61 +32,57 @@ fn alone() -> Arrived {
 /// A follower with its timers and what it has asked for.
 struct Case {
     follow: Follow,
-    timers: TimerTable,
-    out: Vec<Output>,
+    shared: Shared,
 }
 
 impl Case {
     fn new(poll_ms: u64) -> Self {
-        let mut out = Vec::new();
         let poll = Duration::from_millis(poll_ms);
-        let follow = Follow::new(poll, Duration::from_millis(AUDIT_MS), &mut out);
-        assert_eq!(out, [Output::Subscribe]);
-        let timers = TimerTable::default();
-        Self {
-            follow,
-            timers,
-            out: Vec::new(),
-        }
+        let mut case = Self {
+            follow: Follow::new(poll, Duration::from_millis(AUDIT_MS)),
+            shared: Shared::new(NonZeroU32::MIN, 1),
+        };
+        case.follow.subscribe(&mut case.shared);
+        assert_eq!(case.asked(), [Output::Subscribe]);
+        case
     }
 
     /// One that is subscribed and has had its first dump at 0 ms.
     fn synchronized() -> Self {
         let mut case = Self::new(POLL_MS);
-        case.follow.subscribed(&mut case.out);
+        case.follow.subscribed(&mut case.shared);
         assert_eq!(case.asked(), [Output::Dump]);
         assert!(matches!(case.dumped(0), Arrived::Use { audit: false, .. }));
         case
     }
 
     fn asked(&mut self) -> Vec<Output> {
-        std::mem::take(&mut self.out)
+        std::iter::from_fn(|| self.shared.outbox.poll()).collect()
     }
 
     fn dumped(&mut self, ms: u64) -> Arrived {
-        self.follow.dumped(at(ms), &mut self.timers, &mut self.out)
+        self.follow.dumped(at(ms), &mut self.shared)
     }
 
     fn failed(&mut self, ms: u64) {
-        self.follow
-            .dump_failed(at(ms), &mut self.timers, &mut self.out);
+        self.follow.dump_failed(at(ms), &mut self.shared);
     }
 
     fn overrun(&mut self, ms: u64) {
-        self.follow.overrun(at(ms), &mut self.timers, &mut self.out);
+        self.follow.overrun(at(ms), &mut self.shared);
     }
 
     fn lost(&mut self, ms: u64) {
         let error = "ENOBUFS".into();
         self.follow
-            .subscription_lost(error, at(ms), &mut self.timers, &mut self.out);
+            .subscription_lost(error, at(ms), &mut self.shared);
     }
 
     /// The next timer of the follower: when, which, and whether the table is distrusted by it.
     fn wait(&mut self) -> (Time, FollowTimer, bool) {
-        let due = self.timers.next().unwrap();
-        match self.timers.pop_due(due).unwrap() {
-            TimerKey::Follow(timer) => (due, timer, self.follow.timeout(timer, &mut self.out)),
+        let due = self.shared.timers.next().unwrap();
+        match self.shared.timers.pop_due(due).unwrap() {
+            TimerKey::Follow(timer) => (due, timer, self.follow.timeout(timer, &mut self.shared)),
             TimerKey::Instance(..) => unreachable!("there are no instances"),
         }
     }
@@ -104,7 +102,7 @@ fn subscribe_then_dump_then_follow() {
         case.dumped(AUDIT_MS + 1),
         Arrived::Use { since, audit: true }
     );
-    assert_eq!(case.timers.next(), Some(at(2 * AUDIT_MS + 1)));
+    assert_eq!(case.shared.timers.next(), Some(at(2 * AUDIT_MS + 1)));
     assert_eq!(case.follow.view().events, 1);
 }
 
@@ -113,7 +111,7 @@ fn a_dump_that_began_before_the_subscription_is_a_poll() {
     let mut case = Case::new(POLL_MS);
     case.lost(0);
     assert_eq!(case.asked(), [Output::Dump]);
-    case.follow.subscribed(&mut case.out);
+    case.follow.subscribed(&mut case.shared);
     assert_eq!(case.asked(), []);
     case.follow.record(&[event(1)]);
     assert_eq!(case.dumped(5), alone());
@@ -146,7 +144,7 @@ fn an_overrun_wants_a_dump_that_begins_after_it() {
 #[test]
 fn an_audit_that_an_overrun_overtakes_may_be_older_than_the_table() {
     let mut case = Case::synchronized();
-    case.follow.dump_now(&mut case.out);
+    case.follow.dump_now(&mut case.shared);
     // The table has this; the dump perhaps not.
     case.follow.record(&[event(1)]);
     case.overrun(10);
@@ -174,7 +172,7 @@ fn a_storm_that_overtakes_every_dump_does_not_cost_the_trust() {
         case.overrun(ms);
         assert_eq!(case.asked(), [Output::Dump], "{ms}");
         assert_eq!(case.dumped(ms + 10), alone());
-        assert!(case.timers.next().unwrap() > at(ms + 10), "{ms}");
+        assert!(case.shared.timers.next().unwrap() > at(ms + 10), "{ms}");
     }
     // The dumps cease to come: from the last one on patience is as long as ever.
     case.overrun(60_000);
@@ -197,7 +195,7 @@ fn a_dump_that_nobody_asked_for_is_thrown_away() {
 #[test]
 fn more_notifications_than_can_be_kept_make_the_dump_anew() {
     let mut case = Case::synchronized();
-    case.follow.dump_now(&mut case.out);
+    case.follow.dump_now(&mut case.shared);
     case.follow.record(&vec![event(1); RECORD_MAX]);
     case.follow.record(&[event(2)]);
     case.asked();
@@ -225,17 +223,17 @@ fn while_the_subscription_is_gone_addresses_are_polled() {
     assert_eq!(case.asked(), [Output::Dump]);
     case.dumped(3_002);
     assert!(case.follow.trusted());
-    case.follow.subscribed(&mut case.out);
+    case.follow.subscribed(&mut case.shared);
     assert_eq!(case.asked(), [Output::Dump]);
     case.dumped(3_100);
-    assert_eq!(case.timers.next(), Some(at(3_100 + AUDIT_MS)));
+    assert_eq!(case.shared.timers.next(), Some(at(3_100 + AUDIT_MS)));
 }
 
 #[test]
 fn without_an_answer_the_table_is_distrusted_after_three_polls() {
     for (poll_ms, patience_ms) in [(500, 5_000), (2_000, 6_000), (10_000, 30_000)] {
         let mut case = Case::new(poll_ms);
-        case.follow.subscribed(&mut case.out);
+        case.follow.subscribed(&mut case.shared);
         case.dumped(0);
         case.overrun(1_000);
         case.failed(1_001);
@@ -262,7 +260,7 @@ fn without_an_answer_the_table_is_distrusted_after_three_polls() {
 #[test]
 fn failed_dumps_are_tried_again_ever_more_slowly() {
     let mut case = Case::synchronized();
-    case.follow.dump_now(&mut case.out);
+    case.follow.dump_now(&mut case.shared);
     let mut waits = Vec::new();
     let mut now = 1_000;
     for _ in 0..7 {
@@ -297,18 +295,18 @@ fn what_is_waited_for_follows_a_new_configuration() {
     let [second, minute, hour] = [1, 60, 3_600].map(Duration::from_secs);
     let mut case = Case::synchronized();
     case.follow
-        .configure(minute, second, at(400), &mut case.timers);
+        .configure(minute, second, at(400), &mut case.shared);
     assert_eq!(case.wait(), (at(1_000), FollowTimer::Audit, false));
 
     // What is overdue by the new period is due now; one that has grown is not due before it.
     let mut case = Case::synchronized();
     case.follow
-        .configure(minute, second, at(5_000), &mut case.timers);
-    assert_eq!(case.timers.next(), Some(at(5_000)));
+        .configure(minute, second, at(5_000), &mut case.shared);
+    assert_eq!(case.shared.timers.next(), Some(at(5_000)));
     let mut case = Case::synchronized();
     case.follow
-        .configure(minute, hour, at(5_000), &mut case.timers);
-    assert_eq!(case.timers.next(), Some(at(3_600_000)));
+        .configure(minute, hour, at(5_000), &mut case.shared);
+    assert_eq!(case.shared.timers.next(), Some(at(3_600_000)));
 
     // While polling: the next poll soon, and the patience from when it began.
     let mut case = Case::new(60_000);
@@ -316,7 +314,7 @@ fn what_is_waited_for_follows_a_new_configuration() {
     case.dumped(1_000);
     case.wait();
     case.follow
-        .configure(second, hour, at(2_000), &mut case.timers);
+        .configure(second, hour, at(2_000), &mut case.shared);
     assert_eq!(case.wait(), (at(3_000), FollowTimer::Dump, false));
     assert_eq!(case.wait(), (at(6_000), FollowTimer::Distrust, true));
 }
