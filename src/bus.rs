@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::machine::Time;
 use crate::machine::job::InstanceId;
-use crate::machine::message::{Event, Input};
-use crate::machine::settings::InstanceName;
+use crate::machine::message::{Changes, Event, Input};
+use crate::machine::settings::{InstanceName, Settings};
 use crate::machine::view::{InstanceView, KernelView};
 
 /// Orders wait here for the reactor. They come from people and signals; when it is full, the one who orders
@@ -33,8 +33,11 @@ pub const NOTICES_MAX: usize = 1_024;
 /// What the service thread wants of the reactor.
 #[derive(Debug)]
 pub enum Order {
-    /// An input for the machine: `Reload`, `Audit` or `Shutdown`.
+    /// An input for the machine: `Audit` or `Shutdown`.
     Input(Input),
+    /// A new configuration, and who is told what it has changed. A machine that is ending takes none and tells
+    /// nothing.
+    Reload(Box<Settings>, oneshot::Sender<Changes>),
     /// Show that you are alive, and how the kernel is followed: its counters change with every notification,
     /// which is too often to be told of.
     Ping(oneshot::Sender<KernelView>),

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::action::{ExecEvent, Executor};
@@ -25,7 +25,7 @@ use crate::disk::{Disk, Task};
 use crate::machine::Machine;
 use crate::machine::job::InstanceId;
 use crate::machine::kernel::{KernelDump, KernelEvent};
-use crate::machine::message::{Event, Input, Output};
+use crate::machine::message::{Changes, Event, Input, Output};
 use crate::report;
 use crate::source::netlink::{
     self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched,
@@ -58,6 +58,8 @@ pub struct Reactor {
     events: Vec<KernelEvent>,
     /// What is to be told, oldest first: never more than the outputs of one wake-up.
     news: Vec<News>,
+    /// Who is told what the reload that was just handed over has changed.
+    reload_asked: Option<oneshot::Sender<Changes>>,
 }
 
 /// What others are told.
@@ -107,6 +109,7 @@ impl Reactor {
             answers: VecDeque::new(),
             events: Vec::new(),
             news: Vec::new(),
+            reload_asked: None,
         }
     }
 
@@ -197,6 +200,10 @@ impl Reactor {
     fn order(&mut self, order: Order) {
         match order {
             Order::Input(input) => self.input(input),
+            Order::Reload(settings, answer) => {
+                self.reload_asked = Some(answer);
+                self.input(Input::Reload(*settings));
+            }
             // Whoever asked may have gone.
             Order::Ping(answer) => drop(answer.send(self.machine.kernel_view())),
             Order::Fetch(answer) => {
@@ -302,7 +309,15 @@ impl Reactor {
             Output::Remember { name, knowledge } => {
                 self.disk.send(Task::Knowledge(name, knowledge));
             }
-            Output::Event(event) => self.news.push(News::Event(event)),
+            Output::Event(event) => {
+                if let Event::Reloaded(changes) = &event
+                    && let Some(asked) = self.reload_asked.take()
+                {
+                    // Whoever asked may have gone.
+                    drop(asked.send(changes.clone()));
+                }
+                self.news.push(News::Event(event));
+            }
             Output::Changed(id) => self.news.push(News::Changed(id)),
             Output::Gone(id) => self.news.push(News::Gone(id)),
             Output::Finished => self.news.push(News::Finished),

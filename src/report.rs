@@ -213,17 +213,13 @@ fn about_job(event: &Event) -> Line<'_> {
 
 /// What concerns no single instance.
 fn about_all(event: &Event) -> Line<'_> {
-    if let Event::Reloaded {
-        added,
-        changed,
-        removed,
-        unchanged,
-    } = event
-    {
-        let (added, changed, removed) = (added.len(), changed.len(), removed.len());
+    if let Event::Reloaded(changes) = event {
         let text = format!(
-            "configuration reloaded: {added} added, {changed} changed, {removed} removed, \
-             {unchanged} unchanged"
+            "configuration reloaded: {} added, {} changed, {} removed, {} unchanged",
+            changes.added.len(),
+            changes.changed.len(),
+            changes.removed.len(),
+            changes.unchanged,
         );
         return Line::new(Level::INFO, text);
     }

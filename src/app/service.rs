@@ -305,11 +305,11 @@ impl Service {
         {
             return Err(format!("there is no instance {name}"));
         }
-        self.order(Input::Audit(name)).await
+        self.order(Order::Input(Input::Audit(name))).await
     }
 
-    async fn order(&self, input: Input) -> Result<(), String> {
-        match timeout(REACTOR_DEADLINE, self.orders.send(Order::Input(input))).await {
+    async fn order(&self, order: Order) -> Result<(), String> {
+        match timeout(REACTOR_DEADLINE, self.orders.send(order)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err("the reactor does not answer".into()),
         }
@@ -325,7 +325,7 @@ impl Service {
         self.notify(|notifier| notifier.extend_timeout(stop_wait + END_MARGIN));
         let now = self.now();
         self.ending = Some(now + stop_wait);
-        if let Err(error) = self.order(Input::Shutdown).await {
+        if let Err(error) = self.order(Order::Input(Input::Shutdown)).await {
             tracing::error!("cannot end in order: {error}");
             self.ending = Some(now);
         }

@@ -340,16 +340,7 @@ pub enum Event {
         at: Time,
     },
     /// A new configuration is in force.
-    Reloaded {
-        /// New instances.
-        added: Vec<InstanceName>,
-        /// Instances with another definition.
-        changed: Vec<InstanceName>,
-        /// Instances that are no longer there.
-        removed: Vec<InstanceName>,
-        /// How many stayed as they were.
-        unchanged: u32,
-    },
+    Reloaded(Changes),
     /// The epochs on disk are used up before the disk answered; after a power cut numbers may come again.
     EpochsExhausted {
         /// Whose.
@@ -382,6 +373,19 @@ impl Event {
             | Self::Reloaded { .. } => None,
         }
     }
+}
+
+/// What a new configuration has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// New instances.
+    pub added: Vec<InstanceName>,
+    /// Instances with another definition.
+    pub changed: Vec<InstanceName>,
+    /// Instances that are no longer there.
+    pub removed: Vec<InstanceName>,
+    /// How many stayed as they were.
+    pub unchanged: u32,
 }
 
 /// The last job of an instance.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::instance::Instance;
 use super::job::{InstanceId, JobId, Knowledge};
-use super::message::{Event, Output, Restored};
+use super::message::{Changes, Event, Output, Restored};
 use super::reason::Reason;
 use super::settings::{InstanceName, InstanceSettings, Release, Settings};
 use super::timers::InstanceTimer;
@@ -21,7 +21,10 @@ impl Machine {
         self.follow.configure(poll, audit, now, &mut self.shared);
         self.shared.places.set_limit(settings.starts_at_once);
         let removed = self.remove_all_but(&settings.instances, now);
-        let (mut added, mut changed, mut unchanged) = (Vec::new(), Vec::new(), 0);
+        let mut changes = Changes {
+            removed,
+            ..Changes::default()
+        };
         let mut look = false;
         for instance in &settings.instances {
             let change = match self.names.get(&instance.name).copied() {
@@ -33,9 +36,9 @@ impl Machine {
             };
             look |= matches!(change, Change::New | Change::Rule);
             match change {
-                Change::New => added.push(instance.name.clone()),
-                Change::Rule | Change::Actions => changed.push(instance.name.clone()),
-                Change::None => unchanged += 1,
+                Change::New => changes.added.push(instance.name.clone()),
+                Change::Rule | Change::Actions => changes.changed.push(instance.name.clone()),
+                Change::None => changes.unchanged += 1,
             }
         }
         let watched = self.watch.addresses();
@@ -44,12 +47,7 @@ impl Machine {
         if look {
             self.follow.dump_anew(&mut self.shared);
         }
-        self.shared.outbox.event(Event::Reloaded {
-            added,
-            changed,
-            removed,
-            unchanged,
-        });
+        self.shared.outbox.event(Event::Reloaded(changes));
     }
 
     /// What earlier lives left of instances that are not in the file. Nobody looks after their services: should

@@ -1,18 +1,17 @@
 //! Reading the configuration again: a part of the service loop. A faulty file changes nothing.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::bus::Order;
 use crate::config::{self, Config, LoadError, Loaded};
-use crate::machine::message::Input;
-use crate::machine::settings::{InstanceName, InstanceSettings, Settings};
+use crate::machine::message::Changes;
+use crate::machine::settings::InstanceName;
 use crate::systemd::Notifier;
 
-use super::{ENDING, Service};
+use super::{ENDING, REACTOR_DEADLINE, Service};
 
 /// How long a configuration may take to be read: it may be on a file server that does not answer.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(60);
@@ -105,10 +104,14 @@ impl Service {
             tracing::warn!("{}", loaded.warnings);
         }
         let fixed = fixed_changes(&self.config, &loaded.config);
-        let changes = instance_changes(&self.config.settings, &loaded.config.settings);
-        self.order(Input::Reload(loaded.config.settings.clone()))
-            .await?;
+        let (asks, changes) = oneshot::channel();
+        let settings = Box::new(loaded.config.settings.clone());
+        self.order(Order::Reload(settings, asks)).await?;
         self.config = loaded.config;
+        let changes = match timeout(REACTOR_DEADLINE, changes).await {
+            Ok(Ok(changes)) => in_words(&changes),
+            Ok(Err(_)) | Err(_) => "the reactor does not tell yet what has changed".into(),
+        };
         let mut said = format!("reloaded {}: {changes}", self.config.file.display());
         if !fixed.is_empty() {
             said.push_str("; a restart is needed for the change of ");
@@ -125,21 +128,13 @@ fn tell(asked: impl IntoIterator<Item = Answer>, result: &Result<String, String>
     }
 }
 
-/// What a reload does to the instances, in words.
-fn instance_changes(old: &Settings, new: &Settings) -> String {
-    let by_name = |settings: &Settings| -> BTreeMap<InstanceName, Arc<InstanceSettings>> {
-        settings
-            .instances
-            .iter()
-            .map(|one| (one.name.clone(), one.clone()))
-            .collect()
-    };
-    let (old, new) = (by_name(old), by_name(new));
-    let list = |what: &str, names: Vec<&InstanceName>| {
+/// What a reload has done to the instances.
+fn in_words(changes: &Changes) -> String {
+    let list = |what: &str, names: &[InstanceName]| {
         let told: Vec<_> = names
             .iter()
             .take(NAMES_TOLD_MAX)
-            .map(|name| name.as_str())
+            .map(InstanceName::as_str)
             .collect();
         match (told.len(), names.len() - told.len()) {
             (0, _) => None,
@@ -147,24 +142,13 @@ fn instance_changes(old: &Settings, new: &Settings) -> String {
             (_, more) => Some(format!("{} and {more} more {what}", told.join(", "))),
         }
     };
-    let added = new.keys().filter(|name| !old.contains_key(*name)).collect();
-    let removed = old.keys().filter(|name| !new.contains_key(*name)).collect();
-    let differs = |name: &&InstanceName| {
-        old.get(*name)
-            .is_some_and(|one| new.get(*name) != Some(one))
-    };
-    let changed: Vec<_> = new.keys().filter(differs).collect();
-    let unchanged = new
-        .keys()
-        .filter(|name| old.get(*name) == new.get(*name))
-        .count();
     let lists = [
-        list("added", added),
-        list("changed", changed),
-        list("removed", removed),
+        list("added", &changes.added),
+        list("changed", &changes.changed),
+        list("removed", &changes.removed),
     ];
     let mut words: Vec<_> = lists.into_iter().flatten().collect();
-    words.push(format!("{unchanged} unchanged"));
+    words.push(format!("{} unchanged", changes.unchanged));
     words.join("; ")
 }
 

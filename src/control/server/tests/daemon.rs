@@ -72,7 +72,9 @@ async fn play_reactor(mut orders: mpsc::Receiver<Order>, is_alive: watch::Receiv
     while let Some(order) = orders.recv().await {
         match order {
             Order::Ping(answer) if *is_alive.borrow() => drop(answer.send(kernel())),
-            other @ (Order::Ping(_) | Order::Fetch(_) | Order::Input(_)) => unanswered.push(other),
+            other @ (Order::Ping(_) | Order::Fetch(_) | Order::Input(_) | Order::Reload(..)) => {
+                unanswered.push(other);
+            }
         }
     }
 }
