@@ -32,7 +32,9 @@ pub(super) struct Prepared {
 
 /// Takes the locks and reads the state.
 pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<Prepared, AppError> {
-    paths.make_directories().map_err(AppError::Paths)?;
+    for interference in paths.make_directories().map_err(AppError::Paths)? {
+        tracing::warn!("{interference}");
+    }
     let lock = Lock::acquire(&paths.lock()).map_err(AppError::Lock)?;
     // Two files may name the same state directory, and each would undo the other's epochs.
     let state_lock = Lock::acquire(&paths.state_lock()).map_err(AppError::Lock)?;

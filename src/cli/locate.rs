@@ -56,21 +56,15 @@ fn faulty(error: &config::LoadError) -> Failure {
 
 /// Where the files of the daemon of this configuration are.
 pub(super) fn paths(config: &Config) -> Result<Paths, Failure> {
-    let application = &config.application;
-    let places = Places {
-        workspace: application.workspace.clone(),
-        runtime_dir: application.runtime_dir.clone(),
-        state_dir: application.state_dir.clone(),
-    };
-    places.paths(&config.file)
+    Places::of(config).own(&config.file)
 }
 
 /// The daemon of a configuration, as the other commands need it.
 pub(super) struct Target {
     /// The configuration file.
     pub(super) file: PathBuf,
-    /// Where the daemon's files are.
-    pub(super) paths: Paths,
+    /// Where the daemon's files may be; never empty.
+    places: Vec<Paths>,
     /// What the file says now; `None` where it is faulty.
     pub(super) config: Option<Config>,
 }
@@ -82,10 +76,10 @@ impl Target {
         let file = config_file(given)?;
         match config::load_without_scripts(&file) {
             Ok(loaded) => {
-                let paths = paths(&loaded.config)?;
+                let places = Places::of(&loaded.config).candidates(&loaded.config.file)?;
                 Ok(Self {
                     file,
-                    paths,
+                    places,
                     config: Some(loaded.config),
                 })
             }
@@ -93,54 +87,58 @@ impl Target {
                 let Some(places) = Places::of_faulty(&file) else {
                     return Err(faulty(&error));
                 };
-                let paths = places.paths(&file)?;
+                let places = places.candidates(&file)?;
                 let message = "keepstart: the configuration has faults (see `keepstart validate`); \
                                only where its daemon is was read";
                 out.note(message);
                 Ok(Self {
                     file,
-                    paths,
+                    places,
                     config: None,
                 })
             }
         }
     }
 
-    /// Connects to the daemon.
+    /// Connects to the daemon: the caller's own, else root's. Where neither is, a place that may not be looked
+    /// into, or that is not as it should be, says more than one where nothing is.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
-        Client::connect(&self.paths.control_socket()).map_err(|error| self.failure(error))
+        let mut telling = None;
+        for place in &self.places {
+            match connect_to(place) {
+                Ok(client) => return Ok(client),
+                Err(failure) => telling = telling.or(failure),
+            }
+        }
+        Err(telling.unwrap_or_else(|| self.no_daemon()))
+    }
+
+    fn no_daemon(&self) -> Failure {
+        let looked: Vec<_> = self
+            .places
+            .iter()
+            .map(|place| place.runtime_dir().display().to_string())
+            .collect();
+        let message = format!(
+            "keepstart: no daemon runs with {} (looked in {})",
+            self.file.display(),
+            looked.join(" and ")
+        );
+        Failure::told(Code::NoDaemon, message)
     }
 
     /// What a failed conversation with the daemon means for a command.
+    #[expect(
+        clippy::unused_self,
+        reason = "only who has found a daemon can have had a conversation"
+    )]
     pub(super) fn failure(&self, error: ClientError) -> Failure {
         match error {
-            ClientError::NoDaemon { path } => match Lock::holder(&self.paths.lock()) {
-                Ok(Some(pid)) => {
-                    let pid = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
-                    let message = format!(
-                        "keepstart: a daemon{pid} runs, but does not listen on {}: it is starting or ending",
-                        path.display()
-                    );
-                    Failure::told(Code::Unavailable, message)
-                }
-                Ok(None) | Err(_) => {
-                    let file = self.file.display();
-                    Failure::told(
-                        Code::NoDaemon,
-                        format!("keepstart: no daemon runs with {file}"),
-                    )
-                }
-            },
-            ClientError::Connect { source, .. }
-                if source.kind() == std::io::ErrorKind::PermissionDenied =>
-            {
-                let message = "keepstart: the daemon belongs to another user (see `control-group`)";
-                Failure::told(Code::Permission, message)
-            }
             ClientError::Refused(refusal) if refusal.code == ErrorCode::UnknownInstance => {
                 Failure::of(Code::Failed, refusal)
             }
-            other @ (ClientError::Connect { .. }
+            other @ (ClientError::NoDaemon { .. }
+            | ClientError::Connect { .. }
             | ClientError::Broken(_)
             | ClientError::Closed
             | ClientError::TimedOut(_)
@@ -148,6 +146,42 @@ impl Target {
             | ClientError::Garbled(_)) => Failure::of(Code::Unavailable, other),
         }
     }
+}
+
+/// Connects to the daemon of one place; `None`: none is there.
+fn connect_to(place: &Paths) -> Result<Client, Option<Failure>> {
+    place
+        .check_for_client()
+        .map_err(|error| Some(Failure::of(Code::Config, error)))?;
+    Client::connect(&place.control_socket()).map_err(|error| match error {
+        ClientError::NoDaemon { path } => match Lock::holder(&place.lock()) {
+            Ok(Some(pid)) => {
+                let pid = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+                let message = format!(
+                    "keepstart: a daemon{pid} runs, but does not listen on {}: it is starting or ending",
+                    path.display()
+                );
+                Some(Failure::told(Code::Unavailable, message))
+            }
+            Ok(None) | Err(_) => None,
+        },
+        ClientError::Connect { path, source }
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            let message = format!(
+                "keepstart: not allowed to talk to the daemon at {}: it belongs to another user, who can let \
+                 a group in (`control-group`)",
+                path.display()
+            );
+            Some(Failure::told(Code::Permission, message))
+        }
+        other @ (ClientError::Connect { .. }
+        | ClientError::Broken(_)
+        | ClientError::Closed
+        | ClientError::TimedOut(_)
+        | ClientError::Refused(_)
+        | ClientError::Garbled(_)) => Some(Failure::of(Code::Unavailable, other)),
+    })
 }
 
 /// What the places of a daemon's files depend on.
@@ -158,6 +192,15 @@ struct Places {
 }
 
 impl Places {
+    fn of(config: &Config) -> Self {
+        let application = &config.application;
+        Self {
+            workspace: application.workspace.clone(),
+            runtime_dir: application.runtime_dir.clone(),
+            state_dir: application.state_dir.clone(),
+        }
+    }
+
     /// Reads nothing else of a file that is YAML, but not a good configuration.
     fn of_faulty(file: &Path) -> Option<Self> {
         // The checked way has read the file already, so its size is known to be bounded.
@@ -176,15 +219,29 @@ impl Places {
         })
     }
 
-    fn paths(&self, file: &Path) -> Result<Paths, Failure> {
-        let caller = Caller::current().map_err(|error| Failure::of(Code::System, error))?;
-        Paths::new(
-            file,
+    /// Where this process would have its files as the daemon.
+    fn own(&self, file: &Path) -> Result<Paths, Failure> {
+        let (workspace, runtime_dir, state_dir) = self.given();
+        Paths::new(file, workspace, runtime_dir, state_dir, caller()?)
+            .map_err(|error| Failure::of(Code::Config, error))
+    }
+
+    /// Where a daemon may be that this process wants to talk to.
+    fn candidates(&self, file: &Path) -> Result<Vec<Paths>, Failure> {
+        let (workspace, runtime_dir, state_dir) = self.given();
+        Paths::candidates(file, workspace, runtime_dir, state_dir, &caller()?)
+            .map_err(|error| Failure::of(Code::Config, error))
+    }
+
+    fn given(&self) -> (Option<&Path>, Option<&Path>, Option<&Path>) {
+        (
             self.workspace.as_deref(),
             self.runtime_dir.as_deref(),
             self.state_dir.as_deref(),
-            caller,
         )
-        .map_err(|error| Failure::of(Code::Config, error))
     }
+}
+
+fn caller() -> Result<Caller, Failure> {
+    Caller::current().map_err(|error| Failure::of(Code::System, error))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::exit::{Code, Ending, Failure};
 use super::locate::Target;
 use super::out::Out;
-use crate::control::client::{Client, ClientError, DaemonProcess};
+use crate::control::client::{ClientError, DaemonProcess};
 use crate::control::protocol::{ErrorCode, Request};
 use crate::control::status::InstanceStatus;
 use crate::machine::job::Knowledge;
@@ -86,9 +86,9 @@ fn wait(out: Out, target: &Target, daemon: &DaemonProcess) -> Result<(), Failure
     Ok(())
 }
 
-fn services(target: &Target) -> Result<Vec<InstanceStatus>, ClientError> {
-    let mut client = Client::connect(&target.paths.control_socket())?;
-    Ok(client.status(None, PATIENCE)?.instances)
+fn services(target: &Target) -> Option<Vec<InstanceStatus>> {
+    let mut client = target.connect().ok()?;
+    Some(client.status(None, PATIENCE).ok()?.instances)
 }
 
 /// Which services go on running, as the file says.

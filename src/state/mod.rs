@@ -3,6 +3,7 @@
 //! (the run record's one write before and after a spawn) by the spawner threads; never by the reactor thread.
 
 pub mod boot;
+pub mod directories;
 pub mod epochs;
 mod files;
 pub mod lock;

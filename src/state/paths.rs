@@ -1,18 +1,21 @@
 //! Where the files of a daemon are. Follows from the configuration alone, so that every command finds the
-//! daemon of its file. Computed by each command; the directories are made by the daemon at start-up. Nothing
+//! daemon of its file. Computed by each command; `directories` makes them, at the daemon's start. Nothing
 //! here runs after that.
+//!
+//! What a directory's owner can do is never kept from him: a root daemon in a workspace that belongs to
+//! somebody else has its files there all the same, because a place that depended on owners would move with a
+//! chown, and commands would look in the wrong one. Root follows no link on the way and is told who can
+//! interfere; who wants it safe names `runtime-dir` and `state-dir`.
 
 use std::env;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-
 use super::boot::{BootId, BootIdError};
+use super::directories::{self, DirectoryError, Interference, Links, Wanted};
 use super::lock::Lock;
 
 /// The longest path of a Unix socket, in bytes: `sun_path` has 108 and ends with a zero, unix(7).
@@ -64,6 +67,16 @@ impl Caller {
     fn is_root(&self) -> bool {
         self.uid == 0
     }
+
+    /// Root in the same boot, for whom the environment counts for nothing.
+    fn root_beside(&self) -> Self {
+        Self {
+            uid: 0,
+            boot: self.boot.clone(),
+            xdg_runtime_dir: None,
+            xdg_state_home: None,
+        }
+    }
 }
 
 /// Why there are no paths, or no directories.
@@ -92,38 +105,9 @@ pub enum PathsError {
         "no state directory: there is neither $XDG_STATE_HOME nor a home directory; set `state-dir`"
     )]
     NoStateHome,
-    /// A directory cannot be made or looked at.
-    #[error("cannot make the directory {}", path.display())]
-    Make {
-        /// The directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The directory is a symbolic link.
-    #[error("{} is a symbolic link, which root does not follow there", path.display())]
-    Symlink {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// The directory is somebody else's.
-    #[error("{} belongs to user {owner}, not to user {expected}", path.display())]
-    ForeignOwner {
-        /// The directory.
-        path: PathBuf,
-        /// Its owner.
-        owner: u32,
-        /// This process's user.
-        expected: u32,
-    },
-    /// Others may write into the directory.
-    #[error("{} may be written by others (mode {mode:03o}, expected 700)", path.display())]
-    TooOpen {
-        /// The directory.
-        path: PathBuf,
-        /// Its permissions.
-        mode: u32,
-    },
+    /// A directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
 }
 
 /// The directories and files of one daemon.
@@ -133,6 +117,11 @@ pub struct Paths {
     state_dir: PathBuf,
     /// Where the runtime directories of earlier boots are, if they can be anywhere.
     boots_dir: Option<PathBuf>,
+    /// The directories in which the daemons of several files have theirs.
+    shared: Vec<PathBuf>,
+    workspace: Option<PathBuf>,
+    /// Whether the runtime directory is in `/tmp`, where anybody may have made it first.
+    runtime_in_tmp: bool,
     caller: Caller,
 }
 
@@ -165,6 +154,7 @@ impl Paths {
             .as_ref()
             .map(|dir| dir.join(".keepstart").join(&hash));
 
+        let state_is_given = state_dir.is_some();
         let state_dir = match (state_dir, &in_workspace) {
             (Some(given), _) => base.join(given),
             (None, Some(dir)) => dir.clone(),
@@ -174,19 +164,34 @@ impl Paths {
                 None => return Err(PathsError::NoStateHome),
             },
         };
+        let runtime_is_given = runtime_dir.is_some();
+        let mut runtime_in_tmp = false;
         let (runtime_dir, boots_dir) = match (runtime_dir, in_workspace) {
             (Some(given), _) => (base.join(given), None),
             (None, Some(dir)) => (dir.join(who.boot.short()), Some(dir)),
             (None, None) if who.is_root() => (Path::new("/run/keepstart").join(&name), None),
             (None, None) => match &who.xdg_runtime_dir {
                 Some(dir) => (dir.join("keepstart").join(&name), None),
-                None => (format!("/tmp/keepstart-{}-{name}", who.uid).into(), None),
+                None => {
+                    runtime_in_tmp = true;
+                    (format!("/tmp/keepstart-{}-{name}", who.uid).into(), None)
+                }
             },
         };
+        let of_runtime = boots_dir.as_ref().unwrap_or(&runtime_dir);
+        let shared = [
+            (!state_is_given).then_some(&state_dir),
+            (!runtime_is_given && !runtime_in_tmp).then_some(of_runtime),
+        ];
+        let shared = shared.into_iter().flatten();
+        let shared = shared.filter_map(|dir| Some(dir.parent()?.to_owned()));
         let paths = Self {
+            shared: shared.collect(),
             runtime_dir,
             state_dir,
             boots_dir,
+            workspace,
+            runtime_in_tmp,
             caller: who,
         };
         let socket = paths.control_socket();
@@ -194,6 +199,29 @@ impl Paths {
             return Err(PathsError::SocketPathTooLong { path: socket });
         }
         Ok(paths)
+    }
+
+    /// Where a command looks for the daemon: first where the caller's own has its files, then where root's has.
+    /// Takes what [`Paths::new`] takes; where the file gives the place, or a workspace, there is only one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Paths::new`], where neither can be.
+    pub fn candidates(
+        config_file: &Path,
+        workspace: Option<&Path>,
+        runtime_dir: Option<&Path>,
+        state_dir: Option<&Path>,
+        who: &Caller,
+    ) -> Result<Vec<Self>, PathsError> {
+        let of = |who| Self::new(config_file, workspace, runtime_dir, state_dir, who);
+        match (of(who.clone()), of(who.root_beside())) {
+            (Ok(own), Ok(roots)) if own.runtime_dir == roots.runtime_dir => Ok(vec![own]),
+            (Ok(own), Ok(roots)) => Ok(vec![own, roots]),
+            // One who has no place for a daemon may still talk to root's.
+            (Ok(only), Err(_)) | (Err(_), Ok(only)) => Ok(vec![only]),
+            (Err(error), Err(_)) => Err(error),
+        }
     }
 
     /// Where what is only true in this boot is kept.
@@ -236,63 +264,54 @@ impl Paths {
         self.runtime_dir.join("output")
     }
 
-    /// Makes the directories that do not exist and checks those that do: they must be this user's, nobody
-    /// else may write into them, and root follows no symbolic link in the last place.
-    pub fn make_directories(&self) -> Result<(), PathsError> {
-        for directory in [&self.state_dir, &self.runtime_dir, &self.output_dir()] {
-            self.make_directory(directory)?;
+    /// Makes the directories that do not exist and checks those that do: they must be this user's, and nobody
+    /// else may write into them. Gives back who can all the same put others in their place; only root is told,
+    /// whom it concerns.
+    pub fn make_directories(&self) -> Result<Vec<Interference>, PathsError> {
+        for wanted in self.directories() {
+            directories::make(&wanted, self.workspace.as_deref(), self.caller.uid)?;
         }
-        Ok(())
+        let mut found = Vec::new();
+        if self.caller.is_root() {
+            for place in [&self.runtime_dir, &self.state_dir] {
+                directories::interference(place, self.caller.uid, &mut found)?;
+            }
+        }
+        Ok(found)
     }
 
-    fn make_directory(&self, path: &Path) -> Result<(), PathsError> {
-        let make_error = |source: io::Error| PathsError::Make {
-            path: path.to_owned(),
-            source,
+    /// All of them, each after the one that it is in.
+    fn directories(&self) -> Vec<Wanted> {
+        let links = if self.caller.is_root() {
+            Links::Refused
+        } else {
+            Links::Followed
         };
-        let make = |path: &Path, mode, recursive| {
-            DirBuilder::new()
-                .mode(mode)
-                .recursive(recursive)
-                .create(path)
+        let runtime_links = if self.runtime_in_tmp {
+            Links::Refused
+        } else {
+            links
         };
-        if let Some(parent) = path.parent() {
-            make(parent, 0o755, true).map_err(make_error)?;
+        let shared = self.shared.iter().map(|dir| Wanted::shared(dir, links));
+        let above = self.boots_dir.iter();
+        let own = [&self.state_dir].into_iter().chain(above);
+        let own = own.map(|dir| Wanted::own(dir, links));
+        let output_dir = self.output_dir();
+        let runtime = [&self.runtime_dir, &output_dir].map(|dir| Wanted::own(dir, runtime_links));
+        shared.chain(own).chain(runtime).collect()
+    }
+
+    /// Whether a command may believe what listens in the runtime directory: in `/tmp` somebody else may have made
+    /// it. A directory that is not there is no matter.
+    pub fn check_for_client(&self) -> Result<(), PathsError> {
+        if !self.runtime_in_tmp {
+            return Ok(());
         }
-        match make(path, 0o700, false) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(make_error(error));
-            }
-            Ok(()) | Err(_) => {}
+        let own = Wanted::own(&self.runtime_dir, Links::Refused);
+        match directories::judge(&own, self.caller.uid) {
+            Err(error) if error.is_missing() => Ok(()),
+            other => Ok(other?),
         }
-        let mut flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if self.caller.is_root() {
-            flags |= OFlags::NOFOLLOW;
-        }
-        let opened = match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::NOTDIR) if path.is_symlink() => {
-                return Err(PathsError::Symlink {
-                    path: path.to_owned(),
-                });
-            }
-            opened => opened.map_err(|error| make_error(error.into()))?,
-        };
-        let found = rustix::fs::fstat(opened).map_err(|error| make_error(error.into()))?;
-        if found.st_uid != self.caller.uid {
-            return Err(PathsError::ForeignOwner {
-                path: path.to_owned(),
-                owner: found.st_uid,
-                expected: self.caller.uid,
-            });
-        }
-        let mode = found.st_mode & 0o777;
-        if mode & 0o022 != 0 {
-            return Err(PathsError::TooOpen {
-                path: path.to_owned(),
-                mode,
-            });
-        }
-        Ok(())
     }
 
     /// Removes the runtime directories that earlier boots left in the workspace; returns how many. One whose

@@ -20,6 +20,7 @@ mod hooks;
 mod leftovers;
 mod netlink;
 mod overrun;
+mod places;
 mod restart;
 mod signals;
 mod systemd;

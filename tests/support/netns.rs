@@ -42,8 +42,20 @@ pub(crate) fn run(test: &'static str, body: impl FnOnce() + Send) {
 }
 
 fn run_again_in_user_namespace(test: &str) {
+    // With further users where the system has some to give (subuid(5)), for the tests that need a second one.
+    let with_users = ["--user", "--map-root-user", "--map-auto"];
+    let has_users = Command::new("unshare")
+        .args(with_users)
+        .arg("true")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    let users = if has_users {
+        &with_users[..]
+    } else {
+        &with_users[..2]
+    };
     let output = Command::new("unshare")
-        .args(["--user", "--map-root-user"])
+        .args(users)
         .arg(env::current_exe().expect("the test binary has a path"))
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "1")

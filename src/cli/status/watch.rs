@@ -51,7 +51,7 @@ fn reconnect(target: &Target) -> Client {
     let mut pause = RECONNECT_FIRST;
     loop {
         thread::sleep(pause);
-        match Client::connect(&target.paths.control_socket()) {
+        match target.connect() {
             Ok(client) => return client,
             Err(_) => pause = (pause * 2).min(RECONNECT_LONGEST),
         }

@@ -199,36 +199,15 @@ fn a_directory_of_somebody_else_or_open_to_others_is_refused() {
     assert!(make(myself()).is_ok());
     assert!(matches!(
         make(caller(4242)),
-        Err(PathsError::ForeignOwner { expected: 4242, .. })
+        Err(PathsError::Directory(DirectoryError::ForeignOwner {
+            expected: 4242,
+            ..
+        }))
     ));
 
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o770)).unwrap();
     let error = make(myself()).unwrap_err();
     assert!(error.to_string().contains("mode 770"), "{error}");
-}
-
-#[test]
-fn a_file_or_roots_symlink_in_the_place_is_refused() {
-    let config = config("web.yaml");
-    let target = config.dir.path().join("target");
-    fs::create_dir(&target).unwrap();
-    let dir = config.dir.path().join("it");
-    let make = |who| {
-        let given = Some(dir.as_path());
-        Paths::new(&config.file, None, given, given, who)
-            .unwrap()
-            .make_directory(&dir)
-    };
-    symlink(&target, &dir).unwrap();
-    assert!(matches!(make(caller(0)), Err(PathsError::Symlink { .. })));
-    // An ordinary user's own link is followed, and what is behind it is judged.
-    assert!(!matches!(
-        make(caller(4242)),
-        Err(PathsError::Symlink { .. })
-    ));
-    fs::remove_file(&dir).unwrap();
-    fs::write(&dir, "").unwrap();
-    assert!(matches!(make(myself()), Err(PathsError::Make { .. })));
 }
 
 #[test]
@@ -253,4 +232,72 @@ fn only_unlocked_directories_of_other_boots_are_removed() {
     for dir in [&locked, &other, &elsewhere, &paths.runtime_dir] {
         assert!(dir.exists(), "{dir:?}");
     }
+}
+
+#[test]
+fn a_client_looks_for_its_own_daemon_and_then_for_roots() {
+    let config = config("web.yaml");
+    let of = |runtime_dir: Option<&str>, who: &Caller| {
+        let found = Paths::candidates(&config.file, None, runtime_dir.map(Path::new), None, who);
+        found.unwrap()
+    };
+    let roots = plain(&config.file, caller(0));
+    let found = of(None, &caller(1000));
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[0], plain(&config.file, caller(1000)));
+    assert_eq!(found[1].runtime_dir(), roots.runtime_dir());
+    assert_eq!(of(None, &caller(0)).len(), 1);
+    assert_eq!(of(Some("/given"), &caller(1000)).len(), 1);
+    let homeless = Caller {
+        xdg_state_home: None,
+        ..caller(1000)
+    };
+    let found = of(None, &homeless);
+    assert_eq!(found.len(), 1, "it can have no daemon, but talk to root's");
+    assert_eq!(found[0].runtime_dir(), roots.runtime_dir());
+}
+
+#[test]
+fn in_tmp_only_an_own_directory_is_believed() {
+    let config = config("web.yaml");
+    let who = Caller {
+        xdg_runtime_dir: None,
+        xdg_state_home: Some(config.dir.path().join("state")),
+        ..myself()
+    };
+    // Root would not go there.
+    let mut paths = plain(&config.file, who);
+    let dir = config.dir.path().join("tmp");
+    paths.runtime_dir = dir.clone();
+    paths.runtime_in_tmp = true;
+    paths.check_for_client().unwrap();
+    paths.make_directories().unwrap();
+    paths.check_for_client().unwrap();
+
+    let mut foreign = paths.clone();
+    foreign.caller.uid = 4242;
+    foreign.check_for_client().unwrap_err();
+
+    fs::rename(&dir, config.dir.path().join("target")).unwrap();
+    symlink(config.dir.path().join("target"), &dir).unwrap();
+    for error in [
+        paths.check_for_client().unwrap_err(),
+        paths.make_directories().unwrap_err(),
+    ] {
+        let link = PathsError::Directory(DirectoryError::Symlink { path: dir.clone() });
+        assert_eq!(error.to_string(), link.to_string());
+    }
+}
+
+#[test]
+fn a_workspace_that_is_not_there_is_not_made() {
+    let config = config("web.yaml");
+    let workspace = config.dir.path().join("nowhere");
+    let paths = Paths::new(&config.file, Some(&workspace), None, None, myself()).unwrap();
+    let error = anyhow::Error::from(paths.make_directories().unwrap_err());
+    assert!(
+        format!("{error:#}").contains("nowhere/.keepstart"),
+        "{error:#}"
+    );
+    assert!(!workspace.exists());
 }

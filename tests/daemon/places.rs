@@ -1,0 +1,152 @@
+//! Where a daemon's files are when nothing is given, and who gets in: real users, on a machine whose /run and
+//! /var/lib are the test's own.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::netns;
+use crate::world::{Said, World, said};
+
+const USER: u32 = 1001;
+const GROUP: u32 = 1002;
+
+/// A world that everybody may look into, on a machine of which /run and /var/lib are empty. Mounts are the
+/// calling thread's and its children's, as its network is.
+fn machine() -> World {
+    unshare(CloneFlags::CLONE_NEWNS).expect("make a mount namespace");
+    mount(&["--make-rprivate", "/"]);
+    for directory in ["/run", "/var/lib"] {
+        mount(&["-t", "tmpfs", "-o", "mode=755", "tmpfs", directory]);
+    }
+    let world = World::new();
+    fs::set_permissions(world.here(), Permissions::from_mode(0o755)).unwrap();
+    // The one of the build directory may be in somebody's home.
+    fs::copy(env!("CARGO_BIN_EXE_keepstart"), world.path("keepstart")).unwrap();
+    world
+}
+
+fn mount(arguments: &[&str]) {
+    let mounted = Command::new("mount").args(arguments).status();
+    assert!(mounted.expect("run mount").success(), "mount {arguments:?}");
+}
+
+/// Runs a command about `config.yaml` as another user, who is in no group but `groups`.
+fn as_user(world: &World, groups: Option<u32>, arguments: &[&str]) -> Said {
+    let mut command = world.command_of("setpriv".as_ref());
+    let groups = groups.map_or("--clear-groups".to_owned(), |gid| format!("--groups={gid}"));
+    command
+        .args([format!("--reuid={USER}"), format!("--regid={USER}"), groups])
+        .arg(world.path("keepstart"))
+        .arg("-c")
+        .arg(world.path("config.yaml"))
+        .args(arguments)
+        .env("XDG_RUNTIME_DIR", format!("/run/user/{USER}"))
+        .env("XDG_STATE_HOME", "/nonexistent");
+    said(command)
+}
+
+fn only_entry(directory: &str) -> PathBuf {
+    let entries: Vec<_> = fs::read_dir(directory).unwrap().collect();
+    assert_eq!(entries.len(), 1, "{entries:?}");
+    entries[0].as_ref().unwrap().path()
+}
+
+const CONFIG: &str = "application: {daemon: true, control-group: 1002}\n\
+                      keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n";
+
+#[test]
+fn members_of_the_control_group_find_roots_daemon() {
+    netns::run(
+        "places::members_of_the_control_group_find_roots_daemon",
+        || {
+            let world = machine();
+            world.write("config.yaml", CONFIG);
+            let before = as_user(&world, Some(GROUP), &["status"]);
+            assert_eq!(before.code, 3, "{before:?}");
+            let own = format!("/run/user/{USER}/keepstart/config-");
+            assert!(before.err.contains(&own), "{before:?}");
+            assert!(
+                before.err.contains(" and /run/keepstart/config-"),
+                "{before:?}"
+            );
+
+            // A careful root's umask keeps the members out of nothing that is meant for them.
+            let mut start = world.command_of("sh".as_ref());
+            start
+                .args(["-c", "umask 077; exec \"$0\" -c \"$1\" start"])
+                .args([world.path("keepstart"), world.path("config.yaml")]);
+            let started = said(start);
+            assert_eq!(started.code, 0, "{started:?}");
+
+            let place = only_entry("/run/keepstart");
+            let rights = |path: PathBuf| {
+                let found = fs::metadata(path).unwrap();
+                (found.mode() & 0o7777, found.uid(), found.gid())
+            };
+            assert_eq!(rights("/run/keepstart".into()).0, 0o755);
+            assert_eq!(rights(place.clone()), (0o710, 0, GROUP));
+            assert_eq!(rights(place.join("control")), (0o660, 0, GROUP));
+            assert_eq!(rights(only_entry("/var/lib/keepstart")).0, 0o700);
+
+            let stranger = as_user(&world, None, &["status"]);
+            assert_eq!(stranger.code, 77, "{stranger:?}");
+            assert!(stranger.err.contains("control-group"), "{stranger:?}");
+            assert_eq!(as_user(&world, None, &["stop"]).code, 77);
+
+            let status = as_user(&world, Some(GROUP), &["status"]);
+            assert_eq!(status.code, 0, "{status:?}");
+            assert!(status.out.contains("MASTER"), "{status:?}");
+            let stopped = as_user(&world, Some(GROUP), &["stop"]);
+            assert_eq!(stopped.code, 0, "{stopped:?}");
+            assert!(stopped.out.contains("stopped"), "{stopped:?}");
+            assert_eq!(as_user(&world, Some(GROUP), &["status"]).code, 3);
+        },
+    );
+}
+
+#[test]
+fn root_in_somebody_elses_workspace_is_told_and_follows_no_link() {
+    netns::run(
+        "places::root_in_somebody_elses_workspace_is_told_and_follows_no_link",
+        || {
+            let world = machine();
+            let application = "application: {daemon: true, workspace: HERE/work}";
+            world.write(
+                "config.yaml",
+                &CONFIG.replace(CONFIG.lines().next().unwrap(), application),
+            );
+            let work = world.path("work");
+            fs::create_dir(&work).unwrap();
+            chown(&work, Some(USER), Some(USER)).unwrap();
+
+            let started = world.keepstart(&["start"]);
+            assert_eq!(started.code, 0, "{started:?}");
+            let path = started
+                .out
+                .trim()
+                .rsplit("log: ")
+                .next()
+                .unwrap()
+                .to_owned();
+            let told = format!("work belongs to user {USER}, who can replace");
+            world.until("who can interfere", || {
+                let log = fs::read_to_string(&path).unwrap_or_default();
+                log.contains(&told) && log.contains("set `runtime-dir`")
+            });
+            assert_eq!(world.keepstart(&["stop"]).code, 0);
+
+            fs::rename(work.join(".keepstart"), work.join("taken")).unwrap();
+            symlink(work.join("taken"), work.join(".keepstart")).unwrap();
+            let refused = world.keepstart(&["start"]);
+            assert_eq!(refused.code, 78, "{refused:?}");
+            assert!(
+                refused.err.contains(".keepstart is a symbolic link"),
+                "{refused:?}"
+            );
+        },
+    );
+}
