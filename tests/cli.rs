@@ -93,13 +93,7 @@ fn a_role_that_is_unknown_is_4() {
 fn a_start_that_fails_says_why_and_with_which_code() {
     let home = Home::new(&DAEMON.replace("workspace: HERE/work", "workspace: /proc/nowhere"));
     let said = home.run(&["start"]);
-    assert!(
-        [71, 78].contains(&said.code),
-        "exit {}: {}",
-        said.code,
-        said.err
-    );
-    assert!(said.err.contains("/proc/nowhere"), "{}", said.err);
+    said.expect(78, "", "/proc/nowhere");
     assert_eq!(said.out, "");
 }
 

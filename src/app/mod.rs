@@ -27,6 +27,7 @@ use crate::action::{
 use crate::bus::{ORDERS_MAX, Order, Updates};
 use crate::clock::Clock;
 use crate::config::Loaded;
+use crate::control::server::BindError;
 use crate::disk::{Disk, DiskParts};
 use crate::machine::Machine;
 use crate::machine::message::RestoredMap;
@@ -74,7 +75,7 @@ pub enum AppError {
         /// The socket.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        source: BindError,
     },
     /// A runtime, a thread or the signal handlers cannot be made.
     #[error("cannot {what}")]

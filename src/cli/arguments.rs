@@ -31,7 +31,9 @@ Exit codes:
    2  the command line is wrong             74  the output could not be written
    3  no daemon runs                        75  a daemon of this configuration runs already
    4  status: a role is UNKNOWN, or the     77  not allowed
-      daemon's reactor does not answer      78  the configuration has faults";
+      daemon's reactor does not answer      78  the configuration has faults, or a place that it
+                                                leads to (workspace, runtime-dir, state-dir,
+                                                pidfile, control-group) cannot be used";
 
 /// Turns "this Linux node now holds the virtual IP" into "these things run here, and nowhere else".
 #[derive(Debug, Parser)]

@@ -25,7 +25,8 @@ pub(super) enum Code {
     AlreadyRunning,
     /// EX_NOPERM: not allowed.
     Permission,
-    /// EX_CONFIG: the configuration cannot be used.
+    /// EX_CONFIG: the configuration cannot be used, or a place that it leads to: the workspace, the directories, the
+    /// pidfile, the control socket's group.
     Config,
 }
 

@@ -18,6 +18,7 @@ use super::locate;
 use super::out::Out;
 use crate::app::{self, AppError, RunOptions};
 use crate::config::{Config, LogLevel};
+use crate::control::server::BindError;
 use crate::state::{LockError, Paths};
 use crate::telemetry::{self, Destination, TelemetryOptions};
 
@@ -83,9 +84,10 @@ fn daemon(out: Out, given: Option<&Path>, log_level: Option<&str>, how: How) -> 
     let log = match how {
         How::Foreground { .. } => Destination::Automatic,
         How::Detached => {
+            // Who can interfere is told when there is a log to tell it to.
             paths
                 .make_directories()
-                .map_err(|error| Failure::of(Code::System, error))?;
+                .map_err(|error| failure(AppError::Paths(error)))?;
             Destination::File(log_file(&paths))
         }
     };
@@ -150,12 +152,21 @@ fn filter(
 fn failure(error: AppError) -> Failure {
     let code = match &error {
         AppError::Lock(LockError::AlreadyRunning { .. }) => Code::AlreadyRunning,
-        AppError::Paths(_) | AppError::Workspace { .. } => Code::Config,
-        AppError::Lock(LockError::NotAPidfile { .. } | LockError::Io { .. })
-        | AppError::Boot(_)
+        // The places that the file leads to.
+        AppError::Paths(_)
+        | AppError::Workspace { .. }
+        | AppError::Lock(LockError::NotAPidfile { .. } | LockError::Io { .. })
+        | AppError::Control {
+            source: BindError::NoGroup(_),
+            ..
+        } => Code::Config,
+        AppError::Boot(_)
         | AppError::Output(_)
         | AppError::Executor(_)
-        | AppError::Control { .. }
+        | AppError::Control {
+            source: BindError::Io(_),
+            ..
+        }
         | AppError::System { .. } => Code::System,
         AppError::ReactorEnded => Code::Failed,
     };

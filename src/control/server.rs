@@ -62,6 +62,17 @@ pub(super) struct Shared {
     connections: Cell<usize>,
 }
 
+/// Why there is no socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// `control-group` names nobody.
+    #[error("there is no group {0} (`control-group`)")]
+    NoGroup(String),
+    /// The system refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
 /// Makes the socket for its owner alone, or for the members of `group` (a name or a number) too. Must be
 /// called inside a runtime.
 ///
@@ -72,16 +83,16 @@ pub(super) struct Shared {
 /// # Errors
 ///
 /// The group does not exist, something else than a socket is in the way, or the system refuses.
-pub fn bind(path: &Path, group: Option<&str>) -> io::Result<UnixListener> {
+pub fn bind(path: &Path, group: Option<&str>) -> Result<UnixListener, BindError> {
     let gid = group.map(group_id).transpose()?;
     match fs::symlink_metadata(path) {
         Ok(there) if there.file_type().is_socket() => fs::remove_file(path)?,
         Ok(_) => {
             let message = "something is there that is not a socket";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message).into());
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     // Until the next lines the umask alone protects the socket; the directory does so before and after.
     let listener = UnixListener::bind(path)?;
@@ -122,17 +133,14 @@ fn open_to_group(directory: &Path, gid: u32) -> io::Result<()> {
 }
 
 /// The number of a group. May ask the name service, so it is for the start of the daemon only.
-fn group_id(group: &str) -> io::Result<u32> {
+fn group_id(group: &str) -> Result<u32, BindError> {
     if let Ok(gid) = group.parse() {
         return Ok(gid);
     }
-    match nix::unistd::Group::from_name(group)? {
-        Some(found) => Ok(found.gid.as_raw()),
-        None => {
-            let message = format!("there is no group {group} (`control-group`)");
-            Err(io::Error::new(io::ErrorKind::NotFound, message))
-        }
-    }
+    let found = nix::unistd::Group::from_name(group).map_err(io::Error::from)?;
+    found
+        .map(|found| found.gid.as_raw())
+        .ok_or_else(|| BindError::NoGroup(group.to_owned()))
 }
 
 /// Answers clients for as long as it is polled. Must run in a `LocalSet`.

@@ -150,3 +150,40 @@ fn root_in_somebody_elses_workspace_is_told_and_follows_no_link() {
         },
     );
 }
+
+#[test]
+fn directories_that_cannot_be_made_end_every_start_alike() {
+    netns::run(
+        "places::directories_that_cannot_be_made_end_every_start_alike",
+        || {
+            let world = World::new();
+            world.write("in-the-way", "");
+            let hooks = CONFIG.lines().nth(1).unwrap();
+            for daemon in ["true", "false"] {
+                let start = |application: &str| {
+                    let text =
+                        format!("application: {{daemon: {daemon}, {application}}}\n{hooks}\n");
+                    world.write("config.yaml", &text);
+                    let said = world.keepstart(&["start"]);
+                    assert_eq!(said.code, 78, "{application}: {said:?}");
+                    said.err
+                };
+                let err = start("runtime-dir: HERE/in-the-way/run, state-dir: HERE/state");
+                assert!(err.contains("in-the-way"), "{err}");
+                let err = start("runtime-dir: HERE/run, state-dir: HERE/in-the-way");
+                assert!(err.contains("in-the-way"), "{err}");
+                let err = start("workspace: HERE/nowhere");
+                assert!(err.contains("/nowhere"), "{err}");
+                assert!(!world.exists("nowhere"));
+                let err = start(
+                    "runtime-dir: HERE/run, state-dir: HERE/state, pidfile: HERE/in-the-way/pid",
+                );
+                assert!(err.contains("in-the-way/pid"), "{err}");
+                let err = start(
+                    "runtime-dir: HERE/run, state-dir: HERE/state, control-group: no-such-group",
+                );
+                assert!(err.contains("no-such-group"), "{err}");
+            }
+        },
+    );
+}
