@@ -222,6 +222,22 @@ fn validate_says_good_or_all_that_is_wrong() {
 }
 
 #[test]
+fn a_configuration_that_is_a_pipe_holds_nothing_up() {
+    let home = Home::daemon();
+    fs::remove_file(home.path("config.yaml")).expect("the file");
+    let made = Command::new("mkfifo")
+        .arg(home.path("config.yaml"))
+        .status();
+    assert!(made.expect("mkfifo of coreutils").success());
+    for command in [
+        "validate", "start", "run", "status", "stop", "reload", "audit",
+    ] {
+        home.run(&[command])
+            .expect(78, "", "config.yaml: is a pipe or a device");
+    }
+}
+
+#[test]
 fn the_configuration_is_found_or_its_places_are_named() {
     let home = Home::daemon();
     let here = |directory: &Path| {

@@ -203,9 +203,10 @@ impl Places {
 
     /// Reads nothing else of a file that is YAML, but not a good configuration.
     fn of_faulty(file: &Path) -> Option<Self> {
-        // The checked way has read the file already, so its size is known to be bounded.
-        let size = std::fs::metadata(file).ok()?.len();
-        let text = (size <= config::FILE_SIZE_MAX).then(|| std::fs::read_to_string(file))?;
+        // The checked way has refused what is no file, which this one would wait for.
+        let found = std::fs::metadata(file).ok()?;
+        let is_bounded = found.is_file() && found.len() <= config::FILE_SIZE_MAX;
+        let text = is_bounded.then(|| std::fs::read_to_string(file))?;
         let value: serde_yaml::Value = serde_yaml::from_str(&text.ok()?).ok()?;
         let application = value.get("application");
         let path = |key| {

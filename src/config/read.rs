@@ -1,9 +1,12 @@
-//! The file as text: read to a limit, so that the wrong file (a disk image, `/dev/zero`) is refused at once.
+//! The file as text: read to a limit, so that the wrong file (a disk image, a FIFO, `/dev/zero`) is refused at once.
 //! Runs on the thread of whoever loads a configuration; may wait for the disk.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use super::fault::{Fault, Faults, Lines, LoadError};
 
@@ -17,22 +20,31 @@ pub(super) enum ReadError {
     Io(#[from] io::Error),
     #[error("is a directory, expected a file")]
     Directory,
+    #[error("is a pipe or a device, expected a file: the daemon reads it again at each reload")]
+    Stream,
     #[error("is larger than {} MiB, expected a configuration file", FILE_SIZE_MAX / 1024 / 1024)]
     TooLarge,
 }
 
 /// Reads at most [`FILE_SIZE_MAX`] bytes.
 pub(super) fn bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
-    let file = File::open(path)?;
+    // O_NONBLOCK keeps a FIFO that nobody writes into from holding everything up; it means nothing to a file.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(ReadError::Directory);
+    }
+    if !metadata.is_file() {
+        return Err(ReadError::Stream);
     }
     if metadata.len() > FILE_SIZE_MAX {
         return Err(ReadError::TooLarge);
     }
     let mut bytes = Vec::new();
-    // Devices and pipes have no size, and a file may grow meanwhile: the limit holds for them too.
+    // Files in /proc have no size, and others may grow meanwhile: the limit holds for them too.
     file.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_SIZE_MAX {
         return Err(ReadError::TooLarge);

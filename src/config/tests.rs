@@ -254,12 +254,15 @@ fn the_effective_configuration_loads_to_the_same() {
 
 #[test]
 fn files_that_are_no_configuration_are_refused() {
+    const STREAM: &str =
+        ": is a pipe or a device, expected a file: the daemon reads it again at each reload";
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     fs::write(path("latin1"), b"keepstart:\n  start: /opt/\xe4\n").unwrap();
     let large = fs::File::create(path("large")).unwrap();
     large.set_len(100 * 1024 * 1024).unwrap();
     assert!(path("large").metadata().unwrap().len() > FILE_SIZE_MAX);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), rustix::fs::Mode::RUSR).unwrap();
     let table = [
         (
             path("missing"),
@@ -274,10 +277,8 @@ fn files_that_are_no_configuration_are_refused() {
             ": is larger than 16 MiB, expected a configuration file",
         ),
         (path("latin1"), ":2:15: not UTF-8, expected text in UTF-8"),
-        (
-            "/dev/zero".into(),
-            ": is larger than 16 MiB, expected a configuration file",
-        ),
+        ("/dev/zero".into(), STREAM),
+        (path("fifo"), STREAM),
     ];
     for (path, expected) in table {
         let error = load(&path).unwrap_err().to_string();
