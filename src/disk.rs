@@ -27,6 +27,9 @@ const TASKS_MAX: usize = 65_536;
 /// Epochs that could not be reserved are tried again after this.
 const RESERVE_AGAIN: Duration = Duration::from_secs(10);
 
+/// How often it looks for work where it cannot wait for any (a limit of descriptors below two, or no memory).
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// One thing to be written down.
 #[derive(Debug)]
 pub enum Task {
@@ -127,6 +130,7 @@ struct DiskThread {
 
 impl DiskThread {
     fn run(mut self) {
+        let mut failing = false;
         loop {
             let ended = self.work();
             let again = self.parts.follower.drain(&mut log_line);
@@ -134,21 +138,34 @@ impl DiskThread {
                 return;
             }
             let again = again.into_iter().chain(self.reserve_at).min();
-            if let Err(error) = self.wait(again) {
-                tracing::error!(%error, "cannot wait for output of scripts; it is no longer logged");
-                return;
+            if let Some(error) = self.parts.follower.trouble() {
+                let error = anyhow::Error::from(error);
+                tracing::error!("{error:#}");
+            }
+            match self.wait(again) {
+                Ok(()) => failing = false,
+                Err(error) => {
+                    if !failing {
+                        tracing::error!(%error, "the disk thread cannot wait for work, so it looks every {LOOK_EVERY:?}");
+                        failing = true;
+                    }
+                    std::thread::sleep(LOOK_EVERY);
+                }
             }
         }
     }
 
     /// Sleeps until a task or a script's output has come, or the follower wants to look again.
     fn wait(&self, again: Option<Instant>) -> Result<(), Errno> {
-        let mut fds = [
-            PollFd::new(&self.queue.bell, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.parts.follower.as_fd(), PollFlags::IN),
-        ];
+        let bell = PollFd::new(&self.queue.bell, PollFlags::IN);
+        let output = self.parts.follower.as_fd();
+        let output = output.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         let left = again.map(|at| Timespec::try_from(until(at)).unwrap_or(LONG));
-        match poll(&mut fds, left.as_ref()) {
+        let polled = match output {
+            Some(output) => poll(&mut [bell, output], left.as_ref()),
+            None => poll(&mut [bell], left.as_ref()),
+        };
+        match polled {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }

@@ -1,8 +1,11 @@
 //! What must not delay anybody else: a script whose exec hangs, a log that nobody reads, and thousands of instances.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::netns::{self, ip};
 use crate::wait::wait_until;
@@ -216,4 +219,77 @@ fn thousands_of_instances_begin_and_end() {
         world.settles("i757", "MASTER", "running");
         daemon.end();
     });
+}
+
+#[test]
+fn without_inotify_the_daemon_does_its_work_and_says_what_to_raise() {
+    netns::run(
+        "faults::without_inotify_the_daemon_does_its_work_and_says_what_to_raise",
+        || {
+            let world = World::new();
+            world.service("echo here I am");
+            world.config("keepstart: {vip: 127.0.0.1, start: HERE/start.sh, stop: HERE/stop.sh}\n");
+            let script = "echo 0 >/proc/sys/user/max_inotify_instances; exec \"$0\" -c \"$1\" run";
+            let mut command = world.command_of("unshare".as_ref());
+            command
+                .args(["--user", "--map-root-user", "sh", "-c", script])
+                .args([
+                    env!("CARGO_BIN_EXE_keepstart").into(),
+                    world.path("config.yaml"),
+                ]);
+            let daemon = world.daemon_with(|changed| {
+                let log = || {
+                    File::options()
+                        .append(true)
+                        .open(world.path("log"))
+                        .unwrap()
+                };
+                command.stdout(log()).stderr(log());
+                *changed = command;
+            });
+            assert!(
+                world.log().contains("fs.inotify.max_user_instances"),
+                "{}",
+                world.log()
+            );
+            world.settles("default", "MASTER", "running");
+            let outputs = std::fs::read_dir(world.path("run/output")).unwrap();
+            let kept = outputs.filter_map(|entry| std::fs::read_to_string(entry.ok()?.path()).ok());
+            assert!(
+                kept.into_iter().any(|text| text.contains("here I am")),
+                "it is in its file"
+            );
+            daemon.end();
+        },
+    );
+}
+
+#[test]
+fn a_disk_thread_that_cannot_wait_goes_on_when_it_can() {
+    netns::run(
+        "faults::a_disk_thread_that_cannot_wait_goes_on_when_it_can",
+        || {
+            let world = World::new();
+            world.service("( i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.1; done ) &");
+            world.config("keepstart: {vip: 127.0.0.1, start: HERE/start.sh, stop: HERE/stop.sh}\n");
+            let daemon = world.daemon();
+            world.until("it talks", || world.log().contains("tick 2"));
+            let pid = Pid::from_raw(i32::try_from(daemon.pid()).unwrap());
+            let before = getrlimit(Resource::Nofile);
+            // poll(2) refuses more descriptors than this limit allows.
+            let none = Rlimit {
+                current: Some(1),
+                ..before
+            };
+            prlimit(pid, Resource::Nofile, none).unwrap();
+            world.until("it cannot wait", || {
+                world.log().contains("cannot wait for work")
+            });
+            prlimit(pid, Resource::Nofile, before).unwrap();
+            let told = || world.log().matches("tick ").count();
+            let seen = told();
+            world.until("it is read on", || told() > seen + 20);
+            daemon.end();
+        },
+    );
 }

@@ -1,16 +1,13 @@
 //! The follower: owns the directory of output files and reads them as they grow. It belongs to the disk thread,
-//! waits for nothing itself, and tells its owner when to come back; inotify(7) says which files have changed.
+//! waits for nothing itself, and tells its owner when to come back; `watch` says which files have changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::super::now;
 use super::OutputName;
@@ -18,6 +15,7 @@ use super::files::{CHUNK_SIZE, OutputFile};
 use super::holders::held;
 use super::lines::ChunkEnd;
 use super::stage::{News, Stage};
+use super::watch::{AGAIN_AFTER, Watch};
 use crate::machine::job::{Action, JobId, Role};
 
 /// Files followed at once; each takes a descriptor. Further ones are counted, grow unread, and are taken up at
@@ -28,13 +26,7 @@ const FOLLOWED_MAX: usize = 4096;
 /// that event should not wake the owner once more.
 const ROUNDS_MAX: u32 = 4;
 
-/// Buffer for events, in bytes; at 16 bytes and a name each, some tens of them.
-const EVENT_BUFFER_SIZE: usize = 8 * 1024;
-
-/// Events read in one round, so that a busy directory cannot hold the owner.
-const EVENTS_MAX: usize = 4096;
-
-/// The follower could not be made.
+/// What keeps the follower from its work.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The directory is not there and could not be made, or cannot be read.
@@ -46,8 +38,11 @@ pub enum OutputError {
         #[source]
         source: io::Error,
     },
-    /// No inotify instance or watch is left (`fs.inotify.max_user_instances`, inotify(7)).
-    #[error("cannot watch the output directory {path}")]
+    /// No inotify instance or watch is left, inotify(7). The follower goes on without.
+    #[error(
+        "cannot watch the output directory {path}, so what scripts print is logged with a delay of up to \
+         {AGAIN_AFTER:?} (it is tried again; raise the sysctl fs.inotify.max_user_instances or max_user_watches)"
+    )]
     Watch {
         /// The directory.
         path: PathBuf,
@@ -99,7 +94,7 @@ struct Followed {
 /// Follows the output files of one directory. See the file's head.
 pub struct OutputFollower {
     directory: PathBuf,
-    inotify: OwnedFd,
+    watch: Watch,
     files: BTreeMap<String, Followed>,
     /// Files that were not read to their end for want of time.
     unfinished: BTreeSet<String>,
@@ -109,7 +104,8 @@ pub struct OutputFollower {
 
 impl OutputFollower {
     /// Makes the directory (mode 0700) if it is not there, begins to watch it, and takes up the files that an
-    /// earlier life of the daemon left in it. The parent directory must exist.
+    /// earlier life of the daemon left in it. The parent directory must exist. Where it cannot be watched the files
+    /// are only looked at from time to time, because a late log is no reason for a daemon not to start.
     pub fn open(directory: &Path) -> Result<Self, OutputError> {
         let path = || directory.to_owned();
         let unreadable = |source| OutputError::Directory {
@@ -122,22 +118,9 @@ impl OutputFollower {
             }
             Ok(()) | Err(_) => {}
         }
-        let unwatchable = |source: rustix::io::Errno| OutputError::Watch {
-            path: path(),
-            source: source.into(),
-        };
-        let inotify =
-            inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(unwatchable)?;
-        // A file gets its name here once its job's process exists, which may have written into it by then. It
-        // cannot have closed it for good: the spawner closes its own descriptor after the naming.
-        let wanted = WatchFlags::MODIFY
-            | WatchFlags::CLOSE_WRITE
-            | WatchFlags::MOVED_TO
-            | WatchFlags::ONLYDIR;
-        inotify::add_watch(&inotify, directory, wanted).map_err(unwatchable)?;
         let mut follower = Self {
             directory: directory.to_owned(),
-            inotify,
+            watch: Watch::new(directory, now()),
             files: BTreeMap::new(),
             unfinished: BTreeSet::new(),
             buffer: vec![0; CHUNK_SIZE].into(),
@@ -147,15 +130,23 @@ impl OutputFollower {
         Ok(follower)
     }
 
-    /// Readable when a drain has something to do.
-    pub fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+    /// Readable when a drain has something to do; `None`: nothing tells, and only time passes.
+    pub fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.watch.as_fd()
+    }
+
+    /// What keeps it from its work, to be told once.
+    pub fn trouble(&mut self) -> Option<OutputError> {
+        self.watch.trouble()
     }
 
     /// Reads what the files have gained and tells it line by line. Never blocks; the work of one call is bounded.
     /// Gives back when it wants to be called again even if [`as_fd`](Self::as_fd) is not readable by then.
     pub fn drain(&mut self, sink: &mut dyn FnMut(OutputLine<'_>)) -> Option<Instant> {
         let now = now();
+        if self.watch.try_again(now) {
+            self.counters.failures += u64::from(self.take_up_all().is_err());
+        }
         for name in std::mem::take(&mut self.unfinished) {
             self.visit(&name, News::Closed, now, sink);
         }
@@ -199,39 +190,16 @@ impl OutputFollower {
             };
             [look_at, followed.file.budget.say_at()]
         });
-        deadlines.flatten().min()
+        deadlines.flatten().chain(self.watch.again_at()).min()
     }
 
-    /// The files that have changed, each once, with the weightiest news.
     fn read_events(&mut self) -> BTreeMap<String, News> {
-        let mut news = BTreeMap::new();
-        let mut buffer = [MaybeUninit::uninit(); EVENT_BUFFER_SIZE];
-        let mut reader = inotify::Reader::new(&self.inotify, &mut buffer);
-        let mut overflown = false;
-        for _ in 0..EVENTS_MAX {
-            // The error is EAGAIN: there is nothing more.
-            let Ok(event) = reader.next() else { break };
-            overflown |= event.events().contains(ReadFlags::QUEUE_OVERFLOW);
-            let Some(name) = event.file_name().and_then(|name| name.to_str().ok()) else {
-                continue;
-            };
-            let told = if event.events().contains(ReadFlags::CLOSE_WRITE) {
-                News::Closed
-            } else {
-                News::Changed
-            };
-            match news.get_mut(name) {
-                Some(known) => *known = told.max(*known),
-                None => {
-                    news.insert(name.to_owned(), told);
-                }
-            }
-        }
-        if overflown {
+        let heard = self.watch.read();
+        if heard.overflown {
             self.counters.overflows += 1;
             self.counters.failures += u64::from(self.take_up_all().is_err());
         }
-        news
+        heard.news
     }
 
     /// Marks every file of the directory for a visit.

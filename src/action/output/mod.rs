@@ -22,6 +22,7 @@ mod holders;
 mod lines;
 mod spare;
 mod stage;
+mod watch;
 
 use super::environment::{
     ACTION_VARIABLE, EPOCH_VARIABLE, INSTANCE_VARIABLE, JOB_VARIABLE, ROLE_VARIABLE,

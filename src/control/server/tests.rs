@@ -300,7 +300,10 @@ fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
     fs::write(&file, "precious").expect("a file");
     let error = bind(&file, None).expect_err("something is in the way");
     let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
-    assert!(matches!(&error, BindError::Io(error) if exists(error)), "{error}");
+    assert!(
+        matches!(&error, BindError::Io(error) if exists(error)),
+        "{error}"
+    );
     assert_eq!(fs::read_to_string(&file).expect("the file"), "precious");
     let error = bind(&path, Some("no-such-group-here")).expect_err("no such group");
     assert!(

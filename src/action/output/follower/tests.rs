@@ -45,7 +45,11 @@ impl Owner {
             .map_or(step, |at| at.saturating_duration_since(now()).min(step));
         let wait = Timespec::try_from(wait).unwrap();
         let fd = self.follower.as_fd();
-        let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&wait)).unwrap();
+        let mut fds: Vec<_> = fd
+            .into_iter()
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        let ready = poll(&mut fds, Some(&wait)).unwrap();
         if ready > 0 || self.deadline.is_some_and(|at| at <= now()) {
             let lines = &mut self.lines;
             self.deadline = self.follower.drain(&mut |line| {
@@ -256,9 +260,13 @@ async fn an_idle_follower_is_not_woken_by_what_it_does_itself() {
     bench.executor.submit(Box::new(job.clone()));
     bench.spawned().await;
     owner.turn_until("the line is told", |owner| !owner.lines.is_empty());
-    let fd = owner.follower.as_fd();
+    let fd = owner.follower.as_fd().unwrap();
     let wait = Timespec::try_from(Duration::from_millis(100)).unwrap();
-    let woken = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&wait)).unwrap();
+    let woken = poll(
+        &mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)],
+        Some(&wait),
+    )
+    .unwrap();
     assert_eq!((woken, owner.deadline), (0, None));
     bench
         .executor
@@ -308,4 +316,25 @@ fn what_was_read_is_zero_and_its_blocks_are_free() {
         .read(ChunkEnd::Open, now(), &mut buffer, &mut tell)
         .unwrap();
     assert_eq!(told, ["half a line"]);
+}
+
+#[test]
+fn without_a_watch_the_files_are_looked_at_when_it_is_tried_again() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("output");
+    let mut follower = OutputFollower::open(&directory).unwrap();
+    let mut lines = Vec::new();
+    let mut drain = |follower: &mut OutputFollower| {
+        let deadline = follower.drain(&mut |line| lines.push(line.text.to_owned()));
+        (deadline, lines.len())
+    };
+    let began = now();
+    follower.watch.lose(began + AGAIN_AFTER);
+    assert!(follower.as_fd().is_none());
+    let job = start(1, "true");
+    fs::write(directory.join(OutputName::of(&job).file_name()), "hello\n").unwrap();
+    assert_eq!(drain(&mut follower), (Some(began + AGAIN_AFTER), 0));
+    follower.watch.lose(began);
+    assert_eq!(drain(&mut follower).1, 1);
+    assert!(follower.as_fd().is_some(), "it watches again");
 }
