@@ -222,6 +222,24 @@ fn validate_says_good_or_all_that_is_wrong() {
 }
 
 #[test]
+fn scripts_that_are_not_there_are_told_when_the_daemon_is_up() {
+    let home = Home::daemon();
+    fs::remove_file(home.path("stop.sh")).expect("the script");
+    let said = home.run(&["start"]);
+    said.expect(0, "started", "config.yaml:9:11: stop: ");
+    said.expect(0, "started", "stop.sh does not exist (yet)");
+    let log = said.out.trim().rsplit_once("log: ").expect("a path").1;
+    let logged = || {
+        let log = fs::read_to_string(log).expect("a log");
+        log.contains("stop.sh does not exist (yet)")
+    };
+    assert!((0..100).any(|_| logged() || {
+        sleep(Duration::from_millis(20));
+        false
+    }));
+}
+
+#[test]
 fn a_configuration_that_is_a_pipe_holds_nothing_up() {
     let home = Home::daemon();
     fs::remove_file(home.path("config.yaml")).expect("the file");

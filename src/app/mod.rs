@@ -6,11 +6,13 @@
 //!  spawn-0,1 posix_spawn, the run record before and after it             (crate::action)
 //!  disk      epochs, the rest of the run record, the scripts' output     (crate::disk)
 //!  log       the sinks of the log                                        (crate::telemetry)
+//!  scripts   a look whether the scripts are there; ends with it           (scripts.rs)
 //! ```
 //!
 //! The threads know each other only by bounded queues. A panic on any of them ends the process.
 
 mod prepare;
+mod scripts;
 mod service;
 
 use std::io;
@@ -127,7 +129,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     if !loaded.warnings.is_empty() {
         tracing::warn!("{}", loaded.warnings);
     }
-    let config = loaded.config;
+    let (config, scripts) = (loaded.config, loaded.scripts);
     if let Some(workspace) = &config.application.workspace {
         std::env::set_current_dir(workspace).map_err(|source| AppError::Workspace {
             path: workspace.clone(),
@@ -178,7 +180,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         on_ready: options.on_ready,
         log_dropped: options.log_dropped,
     });
-    let result = on_this_thread(runtime, service.run(doors));
+    let result = on_this_thread(runtime, service.run(doors, scripts));
     join(reactor_thread);
     join(disk_thread);
     if let Some(Err(error)) = prepared.pidfile.map(crate::state::Pidfile::remove) {

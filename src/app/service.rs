@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update, Whole};
 use crate::clock::Clock;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Scripts};
 use crate::control::server::{self, Counters, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
@@ -26,6 +26,7 @@ use crate::state::Paths;
 use crate::systemd::{Notifier, NotifyError, status_line};
 
 use super::AppError;
+use super::scripts::ScriptLook;
 use reload::Reading;
 
 /// How long the reactor may take to answer before it counts as hanging.
@@ -53,6 +54,7 @@ pub(super) struct Service {
     on_ready: Option<Box<dyn FnOnce()>>,
     /// Handed to the control socket when it begins.
     log_dropped: Option<Box<dyn Fn() -> u64>>,
+    script_look: ScriptLook,
     /// A configuration that is being read.
     reading: Option<Reading>,
     /// When systemd is told what has changed.
@@ -123,6 +125,7 @@ impl Service {
             ready_owed: false,
             on_ready: Some(parts.on_ready),
             log_dropped: Some(parts.log_dropped),
+            script_look: ScriptLook::default(),
             reading: None,
             status_due: None,
             ending: None,
@@ -130,7 +133,8 @@ impl Service {
     }
 
     /// Runs until the daemon has ended.
-    pub(super) async fn run(mut self, doors: Doors) -> Result<(), AppError> {
+    pub(super) async fn run(mut self, doors: Doors, scripts: Scripts) -> Result<(), AppError> {
+        self.script_look.begin(move || scripts.look());
         let (requests, mut receiver) = mpsc::channel(REQUESTS_MAX);
         let Doors {
             mut signals,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::exit::{Code, Failure};
 use super::out::Out;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Faults, Loaded};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::ErrorCode;
 use crate::state::{Caller, Lock, Paths};
@@ -31,26 +31,19 @@ pub(super) fn config_file(given: Option<&Path>) -> Result<PathBuf, Failure> {
         })
 }
 
-/// Reads and checks the file.
+/// Reads and checks the file; looks at none of its scripts.
 pub(super) fn read(file: &Path) -> Result<Loaded, Failure> {
     config::load(file).map_err(|error| faulty(&error))
 }
 
-/// Reads and checks the file; says what is odd in it.
-pub(super) fn load(out: Out, file: &Path) -> Result<Loaded, Failure> {
-    let loaded = read(file)?;
-    warn(out, &loaded);
-    Ok(loaded)
-}
-
 /// Says what is odd in a file.
-pub(super) fn warn(out: Out, loaded: &Loaded) {
-    if !loaded.warnings.is_empty() {
-        out.note(&format!("warning: {}", loaded.warnings).replace('\n', "\nwarning: "));
+pub(super) fn warn(out: Out, warnings: &Faults) {
+    if !warnings.is_empty() {
+        out.note(&format!("warning: {warnings}").replace('\n', "\nwarning: "));
     }
 }
 
-fn faulty(error: &config::LoadError) -> Failure {
+pub(super) fn faulty(error: &config::LoadError) -> Failure {
     Failure::told(Code::Config, error.to_string())
 }
 
@@ -74,7 +67,7 @@ impl Target {
     /// as its `application` section can be read: it is then that people ask for `status` and `stop`.
     pub(super) fn find(out: Out, given: Option<&Path>) -> Result<Self, Failure> {
         let file = config_file(given)?;
-        match config::load_without_scripts(&file) {
+        match config::load(&file) {
             Ok(loaded) => {
                 let places = Places::of(&loaded.config).candidates(&loaded.config.file)?;
                 Ok(Self {

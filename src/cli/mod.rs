@@ -35,7 +35,7 @@ fn dispatch(out: Out, arguments: &Arguments) -> Ending {
         Command::Start => start::start(out, config, arguments.log_level.as_deref()),
         Command::Stop => stop::stop(out, config),
         Command::Reload => reload::reload(out, config),
-        Command::Run(how) => run::run(out, config, arguments.log_level.as_deref(), how),
+        Command::Run(how) => run::run(config, arguments.log_level.as_deref(), how),
         Command::Validate(how) => validate::validate(out, config, how),
         Command::Status(what) => status::status(out, config, what),
         Command::Audit { instance } => audit::audit(out, config, instance.clone()),

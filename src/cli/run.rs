@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use super::arguments::Run;
 use super::exit::{Code, Ending, Failure};
 use super::locate;
-use super::out::Out;
 use crate::app::{self, AppError, RunOptions};
 use crate::config::{Config, LogLevel};
 use crate::control::server::BindError;
@@ -44,17 +43,17 @@ pub(super) enum Started {
     },
 }
 
-pub(super) fn run(out: Out, given: Option<&Path>, log_level: Option<&str>, how: &Run) -> Ending {
+pub(super) fn run(given: Option<&Path>, log_level: Option<&str>, how: &Run) -> Ending {
     if !how.detached {
         let receive_buffer_bytes = how.receive_buffer;
         let how = How::Foreground {
             receive_buffer_bytes,
         };
-        return daemon(out, given, log_level, how);
+        return daemon(given, log_level, how);
     }
     // It fails for the leader of a process group only, and then there is nothing to leave.
     let _ = setsid();
-    let ending = daemon(out, given, log_level, How::Detached);
+    let ending = daemon(given, log_level, How::Detached);
     if let Err(Failure::Told { code, message }) = &ending {
         // After it was ready nobody reads this, and the log has it.
         report(&Started::Failed {
@@ -73,13 +72,9 @@ enum How {
     Detached,
 }
 
-fn daemon(out: Out, given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
+fn daemon(given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
     let file = locate::config_file(given)?;
-    let loaded = match how {
-        How::Foreground { .. } => locate::load(out, &file)?,
-        // What is odd in the file, `start` has said already.
-        How::Detached => locate::read(&file)?,
-    };
+    let loaded = locate::read(&file)?;
     let paths = locate::paths(&loaded.config)?;
     let log = match how {
         How::Foreground { .. } => Destination::Automatic,

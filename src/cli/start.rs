@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,17 +23,17 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// When a person is told what is waited for.
 const PROGRESS_AFTER: Duration = Duration::from_secs(2);
 
+/// How long the scripts may take to be looked at, for the warnings about them.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The longest report, in bytes: the faults of a file are told before the daemon is started.
 const REPORT_BYTES_MAX: u64 = 1024 * 1024;
 
 pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> Ending {
     let file = locate::config_file(given)?;
     let loaded = locate::read(&file)?;
-    match loaded.config.application.daemon {
-        Daemon::Foreground => {
-            return run::run(out, Some(&file), log_level, &Run::default());
-        }
-        Daemon::Detached => locate::warn(out, &loaded),
+    if loaded.config.application.daemon == Daemon::Foreground {
+        return run::run(Some(&file), log_level, &Run::default());
     }
     let paths = locate::paths(&loaded.config)?;
     if let Ok(Some(pid)) = Lock::holder(&paths.lock()) {
@@ -51,6 +52,7 @@ pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> 
     match wait(out, &mut child) {
         Ok(Started::Ready { pid, log }) => {
             out.line(&format!("started, process {pid}, log: {}", log.display()))?;
+            warn_of_scripts(out, &file);
             Ok(Code::Fine)
         }
         Ok(Started::Failed { code, message }) => {
@@ -59,6 +61,43 @@ pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> 
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Says which scripts could not be run now. The daemon is up, and does not wait for this; nor does a person for
+/// long. A process of its own looks: one whose file server does not answer cannot always be killed, and would keep
+/// this one from ending if it were a part of it.
+fn warn_of_scripts(out: Out, file: &Path) {
+    let child = Command::new("/proc/self/exe")
+        .arg("--config")
+        .arg(file)
+        .arg("validate")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    // The daemon's log has the warnings too, so that nothing is lost where this fails.
+    let Ok(mut child) = child else { return };
+    let Some(mut pipe) = child.stderr.take() else {
+        return;
+    };
+    let began = now();
+    let mut said = Vec::new();
+    let mut piece = [0; 4096];
+    while let Ok(true) = readable(&pipe, LOOK_PATIENCE.saturating_sub(now() - began)) {
+        let count = pipe.read(&mut piece).unwrap_or(0);
+        said.extend_from_slice(piece.get(..count).unwrap_or_default());
+        if count == 0 || said.len() as u64 > REPORT_BYTES_MAX {
+            let said = String::from_utf8_lossy(&said);
+            if !said.is_empty() {
+                out.note(said.trim_end());
+            }
+            return;
+        }
+    }
+    let _ = child.kill();
+    out.note(&format!(
+        "warning: the scripts could not be looked at within {LOOK_PATIENCE:?}: a file server may not answer"
+    ));
 }
 
 fn spawn(file: &Path, log_level: Option<&str>) -> io::Result<Child> {
@@ -120,7 +159,7 @@ fn ended(child: &mut Child) -> Result<Started, Failure> {
     Err(Failure::told(Code::Unavailable, message))
 }
 
-fn readable(pipe: &ChildStdout, patience: Duration) -> rustix::io::Result<bool> {
+fn readable(pipe: &impl AsFd, patience: Duration) -> rustix::io::Result<bool> {
     let timeout = Timespec::try_from(patience).ok();
     let mut polled = [PollFd::new(pipe, PollFlags::IN)];
     match poll(&mut polled, timeout.as_ref()) {

@@ -10,7 +10,8 @@ use crate::config;
 
 pub(super) fn validate(out: Out, given: Option<&Path>, how: &Validate) -> Ending {
     let file = locate::config_file(given)?;
-    let loaded = locate::load(out, &file)?;
+    let loaded = config::load_with_scripts(&file).map_err(|error| locate::faulty(&error))?;
+    locate::warn(out, &loaded.warnings);
     if how.effective {
         out.print(&config::effective(&loaded.config))?;
     }

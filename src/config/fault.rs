@@ -71,6 +71,14 @@ impl Faults {
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
+
+    /// Takes others in, in the order of the file.
+    pub(super) fn merge(&mut self, others: Self) {
+        self.list.extend(others.list);
+        self.list.sort_by_key(|fault| fault.position);
+        self.more += others.more + self.list.len().saturating_sub(TOLD_MAX);
+        self.list.truncate(TOLD_MAX);
+    }
 }
 
 impl fmt::Display for Faults {

@@ -3,8 +3,8 @@
 //!
 //! The way of a file: `read` takes at most 16 MiB of text, `tree` makes values with places of it, `application`
 //! and `instance` check them and fill in the defaults, `scripts` warns of what the file names and the disk
-//! lacks. [`effective()`] goes the way back. [`load`] reads the disk and may wait for it, so the reactor's thread
-//! never calls it; all else is pure.
+//! lacks. [`effective()`] goes the way back. [`load`] and [`Scripts::look`] read the disk and may wait for it, so
+//! the reactor's thread never calls them; all else is pure.
 
 mod action;
 mod application;
@@ -26,8 +26,9 @@ pub use self::effective::effective;
 pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
 pub use self::instance::Pace;
 pub use self::read::FILE_SIZE_MAX;
+pub use self::scripts::Scripts;
 
-use self::action::{Places, Script};
+use self::action::Places;
 use self::fault::{Findings, Lines, Offset};
 use self::instance::{FORCE_TEST_CYCLE, Instance, SLEEP};
 use self::section::{Notes, Section, named};
@@ -61,9 +62,12 @@ pub struct Loaded {
     pub config: Config,
     /// What is odd in it.
     pub warnings: Faults,
+    /// What it names that nobody has looked at.
+    pub scripts: Scripts,
 }
 
-/// Reads and checks a file, and looks whether the scripts it names are there. Reads the disk.
+/// Reads and checks a file. Reads the disk, but never looks at the scripts, which may be on a file server that
+/// does not answer: that is [`Scripts::look`].
 ///
 /// Relative paths in the file are relative to its `workspace`, and without one (as a relative workspace itself)
 /// to the directory the file is in, as `path` names it: so every command, started anywhere, means the same.
@@ -72,22 +76,6 @@ pub struct Loaded {
 ///
 /// Everything that is wrong with the file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    load_with(path, scripts::warn)
-}
-
-/// As [`load`], without a look at the scripts, which may be on a file server that does not answer.
-///
-/// # Errors
-///
-/// Everything that is wrong with the file.
-pub fn load_without_scripts(path: &Path) -> Result<Loaded, LoadError> {
-    load_with(path, |_, _| {})
-}
-
-fn load_with(
-    path: &Path,
-    look: impl FnOnce(&[Script], &mut Findings),
-) -> Result<Loaded, LoadError> {
     let refuse = |message| LoadError(Faults::of_file(path, message));
     let absolute = std::path::absolute(path).map_err(|error| {
         refuse(format!(
@@ -99,9 +87,19 @@ fn load_with(
     }
     let bytes = read::bounded(path).map_err(|error| refuse(error.to_string()))?;
     let text = read::text(&bytes, path)?;
-    let mut checked = Checked::new(text, path, absolute)?;
-    look(&checked.notes.scripts, &mut checked.notes.warnings);
+    let checked = Checked::new(text, path, absolute)?;
     Ok(checked.finish(path))
+}
+
+/// As [`load`], with a look at the scripts, for as long as that takes.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file.
+pub fn load_with_scripts(path: &Path) -> Result<Loaded, LoadError> {
+    let mut loaded = load(path)?;
+    loaded.warnings.merge(loaded.scripts.look());
+    Ok(loaded)
 }
 
 /// Checks a text as if `file_name` held it. Never touches the disk; relative paths are resolved against the
@@ -144,9 +142,11 @@ impl<'t> Checked<'t> {
     }
 
     fn finish(self, shown: &Path) -> Loaded {
+        let lines = &self.notes.lines;
         Loaded {
             config: self.config,
-            warnings: self.notes.warnings.finish(&self.notes.lines, shown),
+            scripts: Scripts::new(self.notes.scripts, lines, shown),
+            warnings: self.notes.warnings.finish(lines, shown),
         }
     }
 }

@@ -1,30 +1,67 @@
 //! Warnings about actions, never refusals: a script that is not there (yet), two instances that do the same.
-//! [`warn`] asks the disk; it runs on the thread of whoever loads a configuration.
+//! [`Scripts::look`] asks the disk, and waits as long as a file server does; it runs on the thread of whoever
+//! has the time. All else is pure.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::action::Script;
-use super::fault::Findings;
+use super::fault::{Fault, Faults, Findings, Lines, Position, TOLD_MAX};
 use super::instance::Instance;
+use crate::machine::job::Action;
 use crate::machine::settings::Command;
 
-/// Adds a warning for each script that could not be run now. A file that many actions name is looked at once,
-/// and named where it stands first.
-pub(super) fn warn(scripts: &[Script], warnings: &mut Findings) {
-    let mut seen = BTreeMap::new();
-    for script in scripts {
-        seen.entry(&script.path).or_insert(script);
-    }
-    for (path, script) in seen {
-        if let Some(trouble) = trouble(path) {
-            let (action, path) = (script.action, path.display());
-            warnings.add(script.at, format!("{action}: {path} {trouble}"));
+/// The files that the actions of a configuration run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scripts {
+    /// The configuration, as it was named.
+    named_in: Arc<Path>,
+    /// Each with the action and the place that name it first.
+    list: BTreeMap<PathBuf, (Action, Position)>,
+}
+
+impl Scripts {
+    /// Those of a file that has been read.
+    pub(super) fn new(scripts: Vec<Script>, lines: &Lines<'_>, named_in: &Path) -> Self {
+        let mut list = BTreeMap::new();
+        for script in scripts {
+            list.entry(script.path)
+                .or_insert_with(|| (script.action, lines.position(script.at)));
         }
+        Self {
+            named_in: named_in.into(),
+            list,
+        }
+    }
+
+    /// Looks at each, and gives a warning for each that could not be run now. Never call it where the wait for a
+    /// file server that does not answer would matter.
+    pub fn look(&self) -> Faults {
+        let mut odd = Faults {
+            list: Vec::new(),
+            more: 0,
+        };
+        for (path, (action, position)) in &self.list {
+            let Some(trouble) = trouble(path) else {
+                continue;
+            };
+            if odd.list.len() == TOLD_MAX {
+                odd.more += 1;
+                continue;
+            }
+            odd.list.push(Fault {
+                file: self.named_in.clone(),
+                position: Some(*position),
+                message: format!("{action}: {} {trouble}", path.display()),
+            });
+        }
+        odd.list.sort_by_key(|fault| fault.position);
+        odd
     }
 }
 

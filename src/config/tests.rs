@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Config, Daemon, FILE_SIZE_MAX, Loaded, LogLevel, TOLD_MAX, UnhonouredLogging, effective, load,
-    parse,
+    load_with_scripts, parse,
 };
 use crate::machine::settings::{
     Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
@@ -35,7 +35,9 @@ fn minimal(name: &str) -> String {
 
 #[test]
 fn the_python_tools_file_is_taken_as_it_is() {
-    let Loaded { config, warnings } = parsed(PYTHON_SAMPLE);
+    let Loaded {
+        config, warnings, ..
+    } = parsed(PYTHON_SAMPLE);
     assert!(warnings.is_empty(), "{warnings}");
     assert_eq!(config.application.daemon, Daemon::Detached);
     let workspace = Path::new("/opt/ssh-proxy-server");
@@ -227,7 +229,9 @@ fn scripts_that_cannot_run_are_warned_of() {
     fs::write(directory.path().join("plain.txt"), "x").unwrap();
     let text = "keepstart:\n  vip: 10.0.0.1\n  start: ./missing.sh\n  stop: [./plain.txt, x]\n  is-running: {run: /tmp/}\n";
     fs::write(&file, text).unwrap();
-    let warnings = load(&file).unwrap().warnings.to_string();
+    let unseen = load(&file).unwrap();
+    assert!(unseen.warnings.is_empty(), "{}", unseen.warnings);
+    let warnings = load_with_scripts(&file).unwrap().warnings.to_string();
     let here = directory.path().display();
     let expected = format!(
         "{here}/config.yaml:3:10: start: {here}/missing.sh does not exist (yet)
@@ -235,6 +239,7 @@ fn scripts_that_cannot_run_are_warned_of() {
 {here}/config.yaml:5:21: is-running: /tmp is a directory, expected a script"
     );
     assert_eq!(warnings, expected);
+    assert_eq!(unseen.scripts.look().to_string(), expected);
 }
 
 #[test]

@@ -103,6 +103,8 @@ impl Service {
         if !loaded.warnings.is_empty() {
             tracing::warn!("{}", loaded.warnings);
         }
+        let scripts = loaded.scripts;
+        self.script_look.begin(move || scripts.look());
         let fixed = fixed_changes(&self.config, &loaded.config);
         let (asks, changes) = oneshot::channel();
         let settings = Box::new(loaded.config.settings.clone());
