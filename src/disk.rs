@@ -146,7 +146,9 @@ impl DiskThread {
                 Ok(()) => failing = false,
                 Err(error) => {
                     if !failing {
-                        tracing::error!(%error, "the disk thread cannot wait for work, so it looks every {LOOK_EVERY:?}");
+                        tracing::error!(
+                            "the disk thread cannot wait for work, so it looks every {LOOK_EVERY:?}: {error}"
+                        );
                         failing = true;
                     }
                     std::thread::sleep(LOOK_EVERY);
