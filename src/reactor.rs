@@ -228,6 +228,13 @@ impl Reactor {
                 self.disk.send(Task::Ended(job));
                 self.input(Input::Ended { job, exit });
             }
+            ExecEvent::Hangs {
+                job,
+                action,
+                instance,
+                serves,
+                so_far,
+            } => report::hanging_spawn(&instance, action, job, serves, so_far),
         }
     }
 

@@ -15,6 +15,23 @@ pub fn log(event: &Event, now: Time) {
     line_of(event, now).write();
 }
 
+/// Logs that a job's spawn has not come to its exec for `so_far`.
+pub fn hanging_spawn(
+    instance: &InstanceName,
+    action: Action,
+    job: JobId,
+    (role, epoch): (Role, u64),
+    so_far: Duration,
+) {
+    let text = format!(
+        "{action} waits for {:.1} s for its program to be executed: its file is under a write lease, or on a \
+         file server or disk that does not answer",
+        so_far.as_secs_f64()
+    );
+    let line = Line::of(Level::WARN, instance, text);
+    line.with(action, job).serving(role, epoch).write();
+}
+
 /// A line of the log before it is written.
 struct Line<'a> {
     level: Level,

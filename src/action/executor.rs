@@ -23,6 +23,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::time::sleep_until;
 
+use super::counters::ExecutorCounters;
 use super::ends::{EndOfProcess, end_of, register};
 use super::environment::Inherited;
 use super::launch::{Launcher, Spawned};
@@ -30,10 +31,11 @@ use super::output::make_room;
 use super::process::{
     Group, Kinship, group_state, has_ended, keep_children, reap_inherited, signal_group, to_pid,
 };
-use super::spawner::{ExecutorCounters, Reply, Spawners};
+use super::spawner::{Reply, Spawners};
 use super::{JobRecorder, now};
-use crate::machine::job::{Exit, Job, JobId, JobSignal};
+use crate::machine::job::{Action, Exit, Job, JobId, JobSignal, Role};
 use crate::machine::message::Adopted;
+use crate::machine::settings::InstanceName;
 
 /// Jobs at once at most; further ones end as not started and are counted. An instance has at most one, so
 /// this is a bound for configurations beyond all reason, and for faults of the caller.
@@ -85,6 +87,20 @@ pub enum ExecEvent {
         /// When that was seen.
         at: Instant,
     },
+    /// Its spawn has taken a second and goes on: its file is under a write lease, or on a file server that does
+    /// not answer. Told at most once of a job, and before it is spawned.
+    Hangs {
+        /// Which job.
+        job: JobId,
+        /// Which action.
+        action: Action,
+        /// Whose.
+        instance: InstanceName,
+        /// The role and the epoch that it serves.
+        serves: (Role, u64),
+        /// How long it has taken so far.
+        so_far: Duration,
+    },
 }
 
 /// Where a job stands.
@@ -115,7 +131,7 @@ pub struct Executor {
     runs: BTreeMap<JobId, Run>,
     /// One for each job that is `Running`.
     ends: FuturesUnordered<EndOfProcess>,
-    /// Events not yet handed out: at most two for each job.
+    /// Events not yet handed out: at most three for each job.
     ready: VecDeque<ExecEvent>,
     /// How many jobs are `Emptying`, so that the usual case looks at none.
     emptying: usize,
@@ -240,14 +256,9 @@ impl Executor {
     }
 
     /// Whether there is no job, and nothing left to tell of one.
-    pub fn is_idle(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
         self.runs.is_empty() && self.ready.is_empty()
-    }
-
-    /// Jobs whose spawn takes longer than 30 ms, with the time it has taken: their file is under a write lease,
-    /// or on a file server that does not answer.
-    pub fn hanging_spawns(&self) -> Vec<(JobId, Duration)> {
-        self.spawners.hanging(now())
     }
 
     /// What has been counted.
@@ -319,7 +330,7 @@ impl Executor {
 
     /// Does what is due and gives back when something is due next.
     fn look(&mut self, now: Instant) -> Option<Instant> {
-        let relief = self.spawners.relieve(now);
+        let relief = self.spawners.relieve(now, &mut self.ready);
         let emptying = self.look_at_groups(now);
         relief.into_iter().chain(emptying).min()
     }

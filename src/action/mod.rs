@@ -13,6 +13,7 @@
 //! [`Executor`] lives on the reactor thread and makes no call that can wait. [`OutputFollower`] reads and
 //! unlinks files, so it lives on a thread where waiting for a disk harms nobody.
 
+mod counters;
 mod ends;
 mod environment;
 mod executor;
@@ -29,12 +30,12 @@ use std::time::Instant;
 
 use crate::machine::job::Job;
 
+pub use counters::ExecutorCounters;
 pub use environment::inherited_environment;
 pub use executor::{ExecEvent, Executor, ExecutorError, ExecutorOptions};
 pub use orphan::{Orphan, OrphanRecord, find_orphan};
 pub use output::{OutputCounters, OutputError, OutputFollower, OutputLine};
 pub use process::{ProcessStart, init_start};
-pub use spawner::ExecutorCounters;
 
 /// Writes down which processes exist, so that a later life of the daemon finds them.
 ///

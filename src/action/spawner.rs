@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::counters::ExecutorCounters;
+use super::executor::ExecEvent;
 use super::launch::{Hands, Launcher, Spawned};
 use super::now;
 use super::output::OutputFate;
-use crate::machine::job::{Action, Job, JobId};
+use crate::machine::job::{Action, Job, JobId, Role};
+use crate::machine::settings::InstanceSettings;
 
 /// Threads that are always there. Two, so that one slow exec is not felt even before it is called hung.
 pub(super) const THREADS_NORMAL: usize = 2;
@@ -21,9 +24,16 @@ pub(super) const THREADS_NORMAL: usize = 2;
 /// Threads at most. When so many spawns hang at once, further jobs wait in the queue until one comes free.
 const THREADS_MAX: usize = 64;
 
+/// Starts and checks that are spawned at once at most. The last threads are for stops alone, and made when one
+/// comes: a file server that hangs the start of every instance must not keep a service running on two nodes.
+const OTHERS_MAX: usize = THREADS_MAX - THREADS_NORMAL;
+
 /// A spawn that takes longer, while another job waits for a thread, counts as hung. A healthy spawn takes a
 /// fraction of a millisecond; on a machine that is busy to the last it can take some tens.
 const HUNG_AFTER: Duration = Duration::from_millis(30);
+
+/// A spawn that takes longer is told to people, once, whether anybody waits for its thread or not.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a thread beyond the normal number waits for work before it ends.
 const SURPLUS_IDLE_MAX: Duration = Duration::from_secs(10);
@@ -33,35 +43,6 @@ const THREAD_RETRY: Duration = Duration::from_secs(1);
 
 /// Stack of a thread, in bytes: a launch needs a few KiB, and the recorder's serialization some more.
 const STACK_SIZE: usize = 256 * 1024;
-
-/// What the executor has counted since it was made, and `threads_*` as they are now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ExecutorCounters {
-    /// Jobs taken over, without those refused.
-    pub submitted: u64,
-    /// Jobs refused because too many were there.
-    pub refused: u64,
-    /// Processes made.
-    pub spawned: u64,
-    /// Jobs of which no process came.
-    pub not_started: u64,
-    /// Jobs ended, however.
-    pub ended: u64,
-    /// Signals that could not be sent.
-    pub signals_failed: u64,
-    /// Processes that are looked after by a timer, because the kernel had no descriptor left for a pidfd.
-    pub unwatched: u64,
-    /// Jobs whose output went nowhere, because no file could be made for it.
-    pub outputs_lost: u64,
-    /// Spawns that were called hung.
-    pub spawns_hung: u64,
-    /// Threads that could not be made.
-    pub threads_failed: u64,
-    /// Threads that are there.
-    pub threads: u64,
-    /// Jobs that wait for a thread.
-    pub waiting: u64,
-}
 
 /// What came of a launch.
 pub(super) struct Reply {
@@ -103,14 +84,50 @@ struct State {
 }
 
 /// What a thread does.
-#[derive(Clone, Copy)]
 enum Doing {
     Idle,
-    Spawns {
-        job: JobId,
-        since: Instant,
-        hung: bool,
-    },
+    Spawns(Spawn),
+}
+
+/// A spawn that has not come to its exec yet.
+struct Spawn {
+    job: JobId,
+    action: Action,
+    instance: Arc<InstanceSettings>,
+    serves: (Role, u64),
+    since: Instant,
+    pace: Pace,
+}
+
+/// What has been made of the time that a spawn takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Pace {
+    /// Nothing.
+    Healthy,
+    /// It hangs, and another thread may stand in for its own.
+    Hung,
+    /// That has been told to people, too.
+    Told,
+}
+
+impl Spawn {
+    fn of(job: &Job) -> Self {
+        Self {
+            job: job.id,
+            action: job.action,
+            instance: Arc::clone(&job.settings),
+            serves: (job.role, job.epoch),
+            since: now(),
+            pace: Pace::Healthy,
+        }
+    }
+
+    /// Notes its pace; whether that is slower than what was known.
+    fn slows_to(&mut self, pace: Pace) -> bool {
+        let slower = self.pace < pace;
+        self.pace = self.pace.max(pace);
+        slower
+    }
 }
 
 impl State {
@@ -123,43 +140,69 @@ impl State {
     }
 
     fn take(&mut self) -> Option<Box<Job>> {
-        self.stops
-            .pop_front()
-            .or_else(|| self.starts.pop_front())
-            .or_else(|| self.checks.pop_front())
+        if let Some(stop) = self.stops.pop_front() {
+            return Some(stop);
+        }
+        if !self.has_place_for_others() {
+            return None;
+        }
+        self.starts.pop_front().or_else(|| self.checks.pop_front())
     }
 
     fn waiting(&self) -> usize {
         self.stops.len() + self.starts.len() + self.checks.len()
     }
 
+    /// Whether a job waits that a thread may take.
+    fn has_work(&self) -> bool {
+        let others = self.starts.len() + self.checks.len();
+        !self.stops.is_empty() || (others > 0 && self.has_place_for_others())
+    }
+
+    fn has_place_for_others(&self) -> bool {
+        let others = self.spawns().filter(|spawn| match spawn.action {
+            Action::Start | Action::IsRunning => true,
+            Action::Stop => false,
+        });
+        others.count() < OTHERS_MAX
+    }
+
+    fn spawns(&self) -> impl Iterator<Item = &Spawn> {
+        self.threads.values().filter_map(|doing| match doing {
+            Doing::Idle => None,
+            Doing::Spawns(spawn) => Some(spawn),
+        })
+    }
+
     fn idle(&self) -> usize {
-        let doing = self.threads.values();
-        doing.filter(|doing| matches!(doing, Doing::Idle)).count()
+        self.threads.len() - self.spawns().count()
     }
 
     /// Threads that are not hung.
     fn sound(&self) -> usize {
-        let doing = self.threads.values();
-        doing
-            .filter(|doing| !matches!(doing, Doing::Spawns { hung: true, .. }))
-            .count()
+        let hung = self.spawns().filter(|spawn| spawn.pace >= Pace::Hung);
+        self.threads.len() - hung.count()
     }
 
-    /// Calls threads hung that are; gives back when the next one may be.
-    fn find_hung(&mut self, now: Instant) -> Option<Instant> {
+    /// Finds the spawns that take longer than `after` and were not known to; gives back when the next one may.
+    fn find_slow(
+        &mut self,
+        pace: Pace,
+        after: Duration,
+        now: Instant,
+        mut found: impl FnMut(&Spawn),
+    ) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         for doing in self.threads.values_mut() {
-            if let Doing::Spawns { since, hung, .. } = doing
-                && !*hung
-            {
-                let due = *since + HUNG_AFTER;
-                if due <= now {
-                    *hung = true;
-                    self.spawns_hung += 1;
-                } else {
-                    next = Some(next.map_or(due, |next| next.min(due)));
-                }
+            let Doing::Spawns(spawn) = doing else {
+                continue;
+            };
+            let (due, was) = (spawn.since + after, spawn.pace);
+            if due > now {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            } else if spawn.slows_to(pace) {
+                self.spawns_hung += u64::from(was == Pace::Healthy);
+                found(spawn);
             }
         }
         next
@@ -210,20 +253,39 @@ impl Spawners {
         self.shared.news.notified().await;
     }
 
-    /// Puts a new thread beside each one that hangs while work waits; gives back when to look again. There is
-    /// nothing to look for while nothing waits, so an idle daemon has no timer here.
-    pub(super) fn relieve(&self, now: Instant) -> Option<Instant> {
+    /// Tells of each spawn that hangs for long, and puts a new thread beside each one that hangs while work
+    /// waits; gives back when to look again. There is nothing to look for while nothing is spawned and nothing
+    /// waits, so an idle daemon has no timer here.
+    pub(super) fn relieve(
+        &self,
+        now: Instant,
+        events: &mut VecDeque<ExecEvent>,
+    ) -> Option<Instant> {
         let mut state = self.shared.lock();
-        if state.waiting() == 0 {
+        let tell_at = state.find_slow(Pace::Told, TELL_AFTER, now, |spawn| {
+            events.push_back(ExecEvent::Hangs {
+                job: spawn.job,
+                action: spawn.action,
+                instance: spawn.instance.name.clone(),
+                serves: spawn.serves,
+                so_far: now.saturating_duration_since(spawn.since),
+            });
+        });
+        let stand_in_at = self.stand_in(&mut state, now);
+        tell_at.into_iter().chain(stand_in_at).min()
+    }
+
+    fn stand_in(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        if !state.has_work() {
             return None;
         }
         if state.idle() > 0 {
             // A thread has been woken and is on its way; it may hang on the job that it takes.
             return Some(now + HUNG_AFTER);
         }
-        let mut next = state.find_hung(now);
+        let mut next = state.find_slow(Pace::Hung, HUNG_AFTER, now, |_| {});
         while state.sound() < THREADS_NORMAL && state.threads.len() < THREADS_MAX {
-            if self.add_thread(&mut state).is_err() {
+            if self.add_thread(state).is_err() {
                 state.threads_failed += 1;
                 return Some(now + THREAD_RETRY);
             }
@@ -232,20 +294,15 @@ impl Spawners {
         next
     }
 
-    /// Spawns that take long, with the time they have taken so far.
-    pub(super) fn hanging(&self, now: Instant) -> Vec<(JobId, Duration)> {
-        let state = self.shared.lock();
-        let ages = state.threads.values().filter_map(|doing| match *doing {
-            Doing::Idle => None,
-            Doing::Spawns { job, since, .. } => Some((job, now.saturating_duration_since(since))),
-        });
-        ages.filter(|(_, age)| *age >= HUNG_AFTER).collect()
-    }
-
     /// Fills in what is counted here.
     pub(super) fn count(&self, counters: &mut ExecutorCounters) {
         let state = self.shared.lock();
         let number = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let now = now();
+        let hanging = state
+            .spawns()
+            .filter(|spawn| spawn.since + HUNG_AFTER <= now);
+        counters.spawns_hanging = number(hanging.count());
         counters.outputs_lost = state.outputs_lost;
         counters.spawns_hung = state.spawns_hung;
         counters.threads_failed = state.threads_failed;
@@ -271,7 +328,9 @@ impl Drop for Spawners {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.ending = true;
-        while state.take().is_some() {}
+        state.stops.clear();
+        state.starts.clear();
+        state.checks.clear();
         drop(state);
         // Not joined: a thread that hangs in an exec would keep the daemon from ending.
         self.shared.work.notify_all();
@@ -311,12 +370,8 @@ impl Shared {
                 break;
             }
             if let Some(job) = state.take() {
-                let doing = Doing::Spawns {
-                    job: job.id,
-                    since: now(),
-                    hung: false,
-                };
-                state.threads.insert(thread, doing);
+                let spawn = Spawn::of(&job);
+                state.threads.insert(thread, Doing::Spawns(spawn));
                 return Some(job);
             }
             if state.sound() <= THREADS_NORMAL {
@@ -331,7 +386,7 @@ impl Shared {
                 .wait_timeout(state, SURPLUS_IDLE_MAX)
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
-            if waited.timed_out() && state.waiting() == 0 && state.sound() > THREADS_NORMAL {
+            if waited.timed_out() && !state.has_work() && state.sound() > THREADS_NORMAL {
                 break;
             }
         }

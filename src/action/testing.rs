@@ -178,17 +178,18 @@ impl Bench {
             .expect("an event was due")
     }
 
-    /// Whether nothing happens for a while.
+    /// Whether nothing happens for a while: that a spawn still hangs is no event.
     pub(super) async fn is_quiet_for(&mut self, time: Duration) -> bool {
-        tokio::time::timeout(time, self.executor.next())
-            .await
-            .is_err()
+        let event = async { while let ExecEvent::Hangs { .. } = self.executor.next().await {} };
+        tokio::time::timeout(time, event).await.is_err()
     }
 
     pub(super) async fn spawned(&mut self) -> (JobId, u32) {
         match self.next().await {
             ExecEvent::Spawned { job, pid, .. } => (job, pid),
-            ended @ ExecEvent::Ended { .. } => panic!("not spawned, but {ended:?}"),
+            other @ (ExecEvent::Ended { .. } | ExecEvent::Hangs { .. }) => {
+                panic!("not spawned, but {other:?}")
+            }
         }
     }
 

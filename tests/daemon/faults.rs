@@ -92,6 +92,16 @@ fn scripts_under_a_write_lease_delay_nobody_else() {
                 assert_eq!(instance["job"]["action"], "start", "{instance:#}");
             }
             assert_eq!(world.keepstart(&["status"]).code, 0, "the reactor is alive");
+            let told = |name: &str| {
+                let log = world.log();
+                let lines = log.lines();
+                lines
+                    .filter(|line| line.contains(&format!("{name}: start waits for 1.")))
+                    .count()
+            };
+            for name in hanging {
+                world.until("the log says which spawn hangs", || told(name) == 1);
+            }
             drop(leases);
             for name in hanging {
                 world.settles(name, "MASTER", "running");

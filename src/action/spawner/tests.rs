@@ -30,20 +30,49 @@ fn stops_before_starts_before_checks_and_each_in_order() {
     assert_eq!(order, [3, 6, 2, 5, 1, 4]);
 }
 
+fn spawning(state: &mut State, thread: u32, action: Action, since: Instant) {
+    let job = job(u64::from(thread), action, Command::Shell("true".into()));
+    let spawn = Spawn {
+        since,
+        ..Spawn::of(&job)
+    };
+    state.threads.insert(thread, Doing::Spawns(spawn));
+}
+
 #[test]
 fn a_spawn_is_called_hung_once_and_after_its_time() {
     let began = now();
     let mut state = State::default();
-    let doing = Doing::Spawns {
-        job: job(1, Action::Stop, Command::Shell("true".into())).id,
-        since: began,
-        hung: false,
+    spawning(&mut state, 1, Action::Stop, began);
+    let mut found = 0;
+    let mut find = |state: &mut State, pace, now| {
+        let next = state.find_slow(pace, HUNG_AFTER, now, |_| found += 1);
+        (next, found, state.sound(), state.spawns_hung)
     };
-    state.threads.insert(1, doing);
-    assert_eq!(state.find_hung(began), Some(began + HUNG_AFTER));
-    assert_eq!((state.sound(), state.spawns_hung), (1, 0));
-    for _ in 0..2 {
-        assert_eq!(state.find_hung(began + HUNG_AFTER), None);
-        assert_eq!((state.sound(), state.spawns_hung), (0, 1));
+    let due = began + HUNG_AFTER;
+    assert_eq!(find(&mut state, Pace::Hung, began), (Some(due), 0, 1, 0));
+    assert_eq!(find(&mut state, Pace::Hung, due), (None, 1, 0, 1));
+    assert_eq!(find(&mut state, Pace::Hung, due), (None, 1, 0, 1));
+    // It is told of once more, and counted no more.
+    assert_eq!(find(&mut state, Pace::Told, due), (None, 2, 0, 1));
+    assert_eq!(find(&mut state, Pace::Hung, due), (None, 2, 0, 1));
+}
+
+#[test]
+fn the_last_threads_are_for_stops() {
+    let mut state = State::default();
+    for thread in 1..=u32::try_from(OTHERS_MAX).unwrap() {
+        assert!(state.has_place_for_others());
+        let action = [Action::Start, Action::IsRunning][usize::from(thread % 2 == 0)];
+        spawning(&mut state, thread, action, now());
     }
+    waiting(&mut state, 100, Action::Start);
+    waiting(&mut state, 101, Action::IsRunning);
+    assert!(!state.has_work() && state.take().is_none());
+    waiting(&mut state, 102, Action::Stop);
+    assert!(state.has_work());
+    assert_eq!(state.take().unwrap().id.number, 102);
+    assert!(state.take().is_none());
+    state.threads.insert(1, Doing::Idle);
+    assert_eq!(state.take().unwrap().id.number, 100);
 }

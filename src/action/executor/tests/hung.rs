@@ -4,7 +4,11 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 
+use super::super::super::testing::PATIENCE;
 use super::*;
+
+/// Longer than a spawn may hang before it is told.
+const TELL_AFTER: Duration = Duration::from_millis(1100);
 
 /// Holds a write lease on a file and does not give it back when the kernel asks for it.
 struct Lease(Child);
@@ -51,7 +55,7 @@ async fn hung_spawns_delay_nobody_and_keep_their_signals() {
         );
     }
     until("all are seen hanging", || {
-        bench.executor.hanging_spawns().len() == usize::try_from(HUNG).unwrap()
+        bench.executor.counters().spawns_hanging == HUNG
     })
     .await;
     let counters = bench.executor.counters();
@@ -70,12 +74,88 @@ async fn hung_spawns_delay_nobody_and_keep_their_signals() {
         assert_eq!(bench.ended().await.1, Exit::Signal(9));
     }
     assert!(bench.executor.is_idle());
-    assert!(bench.executor.hanging_spawns().is_empty());
+    assert_eq!(bench.executor.counters().spawns_hanging, 0);
     // What hung has become too many, and goes after ten idle seconds.
     until("the threads are two again", || {
         bench.executor.counters().threads == 2
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_spawn_that_hangs_alone_is_told_once_and_leaves_no_timer_behind() {
+    let mut bench = Bench::new();
+    let file = bench.script("leased", "#!/bin/sh\nexit 4\n");
+    let lease = Lease::take(&file);
+    let stuck = job(1, Action::Stop, Command::File(file));
+    let id = stuck.id;
+    bench.executor.submit(Box::new(stuck));
+    match bench.next().await {
+        ExecEvent::Hangs {
+            job,
+            action,
+            instance,
+            serves,
+            so_far,
+        } => {
+            assert_eq!(serves, (Role::Master, 7));
+            assert_eq!(
+                (job, action, instance.as_str()),
+                (id, Action::Stop, "web.1")
+            );
+            assert!(so_far >= Duration::from_secs(1), "{so_far:?}");
+        }
+        other @ (ExecEvent::Spawned { .. } | ExecEvent::Ended { .. }) => panic!("{other:?}"),
+    }
+    let counters = bench.executor.counters();
+    assert_eq!((counters.spawns_hung, counters.spawns_hanging), (1, 1));
+    assert_eq!(bench.executor.look(now()), None);
+    let more = tokio::time::timeout(Duration::from_millis(100), bench.executor.next()).await;
+    assert!(more.is_err(), "{more:?}");
+    drop(lease);
+    assert_eq!(bench.spawned().await.0, id);
+    assert_eq!(bench.ended().await, (id, Exit::Code(4)));
+    let counters = bench.executor.counters();
+    assert_eq!((counters.spawns_hung, counters.spawns_hanging), (1, 0));
+}
+
+#[tokio::test]
+async fn stops_are_spawned_while_more_starts_hang_than_there_are_threads() {
+    const HUNG: u64 = 70;
+    let mut bench = Bench::new();
+    let file = bench.script("leased", "#!/bin/sh\n");
+    let lease = Lease::take(&file);
+    for number in 1..=HUNG {
+        bench
+            .executor
+            .submit(Box::new(start(number, Command::File(file.clone()))));
+    }
+    let full = async {
+        while bench.executor.counters().spawns_hanging < 62 {
+            let step = Duration::from_millis(10);
+            let event = tokio::time::timeout(step, bench.executor.next()).await;
+            assert!(matches!(event, Err(_) | Ok(ExecEvent::Hangs { .. })));
+        }
+    };
+    tokio::time::timeout(PATIENCE, full)
+        .await
+        .expect("all hang");
+    // A start that waits for a place has nothing to look for.
+    tokio::time::sleep(TELL_AFTER).await;
+    assert_eq!(bench.executor.look(now()), None);
+    let counters = bench.executor.counters();
+    assert_eq!((counters.threads, counters.waiting), (62, HUNG - 62));
+    for number in 100..110 {
+        let stop = job(number, Action::Stop, shell("exit 3"));
+        assert_eq!(bench.run(stop).await, Exit::Code(3));
+    }
+    let counters = bench.executor.counters();
+    assert_eq!((counters.threads, counters.waiting), (64, HUNG - 62));
+    drop(lease);
+    for _ in 0..HUNG {
+        assert_eq!(bench.ended().await.1, Exit::Code(0));
+    }
+    assert!(bench.executor.is_idle());
 }
 
 #[tokio::test]
@@ -88,7 +168,10 @@ async fn a_job_that_still_waits_for_a_thread_is_withdrawn() {
         bench.executor.submit(Box::new(job));
     }
     // Nothing polls the executor yet, so nobody relieves the two threads that hang.
-    until("both hang", || bench.executor.hanging_spawns().len() == 2).await;
+    until("both hang", || {
+        bench.executor.counters().spawns_hanging == 2
+    })
+    .await;
     let late = start(3, shell("exit 0"));
     bench.executor.submit(Box::new(late.clone()));
     bench.executor.signal(late.id, JobSignal::Term);
