@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Registry, reload};
 
 pub use queue::{Counts, Flushed};
 use queue::{Queue, QueueLayer};
@@ -96,7 +96,6 @@ pub fn filter(text: Option<&str>) -> Result<Targets, FilterError> {
 #[derive(Debug)]
 pub struct Guard {
     queue: Arc<Queue>,
-    filter: reload::Handle<Targets, Registry>,
 }
 
 impl Guard {
@@ -108,12 +107,6 @@ impl Guard {
     /// What was lost on the way.
     pub fn counts(&self) -> Counts {
         self.queue.counts()
-    }
-
-    /// Logs something else from now on.
-    pub fn set_filter(&self, filter: Targets) {
-        // The only error is that the subscriber is gone, and with it everything that could be filtered.
-        let _ = self.filter.reload(filter);
     }
 }
 
@@ -147,16 +140,11 @@ fn start(
         .name("log".to_owned())
         .spawn(move || writer.run())
         .map_err(TelemetryError::Thread)?;
-    let (layer, handle) = reload::Layer::new(filter);
     let queue = Arc::new(queue);
     let subscriber = Registry::default()
-        .with(layer)
+        .with(filter)
         .with(QueueLayer(Arc::clone(&queue)));
-    let guard = Guard {
-        queue,
-        filter: handle,
-    };
-    Ok((subscriber, guard))
+    Ok((subscriber, Guard { queue }))
 }
 
 #[cfg(test)]
