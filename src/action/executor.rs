@@ -19,8 +19,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::Pid;
 use tokio::time::sleep_until;
 
 use super::counters::ExecutorCounters;
@@ -218,13 +217,13 @@ impl Executor {
     }
 
     /// Watches a process of an earlier life of the daemon; its end will be told as [`Exit::Unseen`]. To be
-    /// called within a tokio runtime, right after [`find_orphan`](super::find_orphan) has found it.
-    pub fn adopt(&mut self, adopted: &Adopted) {
+    /// called within a tokio runtime. The pidfd is the one that [`find_orphan`](super::find_orphan) has opened;
+    /// without it the process is looked after by its number.
+    pub fn adopt(&mut self, adopted: &Adopted, pidfd: Option<OwnedFd>) {
         self.counters.submitted += 1;
-        let opened = to_pid(adopted.pid).map(|pid| (pid, pidfd_open(pid, PidfdFlags::empty())));
-        match opened {
-            None | Some((_, Err(Errno::SRCH))) => self.end(adopted.job, Exit::Unseen),
-            Some((pid, pidfd)) => self.watch(adopted.job, pid, pidfd.ok(), Kinship::Stranger),
+        match to_pid(adopted.pid) {
+            Some(pid) => self.watch(adopted.job, pid, pidfd, Kinship::Stranger),
+            None => self.end(adopted.job, Exit::Unseen),
         }
     }
 

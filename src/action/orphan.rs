@@ -2,9 +2,12 @@
 //! runs; reads `/proc` and signals nothing.
 
 use std::fs;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::environment::{JOB_VARIABLE, variables_of};
-use super::process::{ProcessStart, ProcessStat};
+use super::process::{ProcessStart, ProcessStat, to_pid};
 use crate::machine::job::JobId;
 
 /// What is written down of a job that was begun.
@@ -17,12 +20,14 @@ pub struct OrphanRecord {
 }
 
 /// A job's main process that is still there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Orphan {
     /// Its number, which is its group's too.
     pub pid: u32,
     /// When it began.
     pub start: ProcessStart,
+    /// Becomes readable when it ends. `None` when descriptors were scarce (EMFILE).
+    pub pidfd: Option<OwnedFd>,
 }
 
 /// Finds the job's main process if it is still there.
@@ -32,17 +37,21 @@ pub struct Orphan {
 /// process that we may read is asked for `KEEPSTART_JOB`. A spawn that hung in its exec when the daemon died is
 /// not found: until the exec it has no environment of its own.
 pub fn find_orphan(record: &OrphanRecord) -> Option<Orphan> {
-    match record.process {
-        Some((pid, start)) => ProcessStat::read(pid)
-            .is_ok_and(|stat| !stat.ended && stat.start == start)
-            .then_some(Orphan { pid, start }),
-        None => find_by_environment(record.job),
-    }
+    let (pid, start) = match record.process {
+        Some(process) => process,
+        None => find_by_environment(record.job)?,
+    };
+    // Opened before the look: a process that is the right one after it was so when it was opened, and whoever
+    // gets its number later is not taken for it.
+    let pidfd = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    ProcessStat::read(pid)
+        .is_ok_and(|stat| !stat.ended && stat.start == start)
+        .then_some(Orphan { pid, start, pidfd })
 }
 
 /// One pass over `/proc`; of most processes only `stat` is read. The main process of a job leads its group, but
 /// no session: that tells it from a daemon that its script has made. Of several the oldest is the job.
-fn find_by_environment(job: JobId) -> Option<Orphan> {
+fn find_by_environment(job: JobId) -> Option<(u32, ProcessStart)> {
     let wanted = (JOB_VARIABLE.to_owned(), job.to_string());
     let processes = fs::read_dir("/proc").ok()?;
     processes
@@ -50,11 +59,8 @@ fn find_by_environment(job: JobId) -> Option<Orphan> {
         .filter_map(|pid| Some((pid, ProcessStat::read(pid).ok()?)))
         .filter(|(pid, stat)| !stat.ended && stat.group == *pid && stat.session != *pid)
         .filter(|(pid, _)| variables_of(*pid).is_ok_and(|all| all.contains(&wanted)))
-        .map(|(pid, stat)| Orphan {
-            pid,
-            start: stat.start,
-        })
-        .min_by_key(|orphan| (orphan.start, orphan.pid))
+        .map(|(pid, stat)| (pid, stat.start))
+        .min_by_key(|(pid, start)| (*start, *pid))
 }
 
 #[cfg(test)]

@@ -165,6 +165,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         machine,
         executor,
         restored: prepared.restored,
+        orphans: prepared.orphans,
         disk,
         updates,
         receive_buffer_bytes: options.receive_buffer_bytes,
@@ -195,6 +196,7 @@ struct ReactorParts {
     machine: Machine,
     executor: ExecutorOptions,
     restored: RestoredMap,
+    orphans: prepare::Orphans,
     disk: Disk,
     updates: Updates,
     receive_buffer_bytes: Option<usize>,
@@ -210,12 +212,13 @@ fn start_reactor(
     let body = move || {
         runtime.block_on(async move {
             let mut executor = executor;
+            let mut orphans = parts.orphans;
             for adopted in parts
                 .restored
                 .values()
                 .filter_map(|one| one.adopted.as_ref())
             {
-                executor.adopt(adopted);
+                executor.adopt(adopted, orphans.remove(&adopted.job));
             }
             let mut reactor = Reactor::new(
                 parts.clock,

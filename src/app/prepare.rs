@@ -1,6 +1,8 @@
 //! What a daemon does before its first thread: take the lock, read what earlier lives left, and find the jobs
 //! that still run. Runs once, on the main thread.
 
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +22,16 @@ use crate::state::{
 
 use super::AppError;
 
+/// The pidfd of each adopted job.
+pub(super) type Orphans = BTreeMap<JobId, OwnedFd>;
+
 /// What earlier lives left, and what makes this life the only one.
 pub(super) struct Prepared {
     pub(super) run_log: Arc<RunLog>,
     pub(super) epochs: Epochs,
     pub(super) restored: RestoredMap,
+    /// The processes of the jobs in `restored` that are adopted.
+    pub(super) orphans: Orphans,
     pub(super) pidfile: Option<Pidfile>,
     /// Held until the process ends.
     pub(super) _locks: [Lock; 2],
@@ -62,13 +69,17 @@ pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<P
     };
     let mut restored = restore(names(), &run, &epochs);
     reserve_epochs(names(), &mut epochs, &mut restored);
+    let mut orphans = Orphans::new();
     for job in run.in_flight.values() {
-        take_up(job, &mut restored, &run_log, clock);
+        if let Some(pidfd) = take_up(job, &mut restored, &run_log, clock) {
+            orphans.insert(job.job, pidfd);
+        }
     }
     Ok(Prepared {
         run_log: Arc::new(run_log),
         epochs,
         restored,
+        orphans,
         pidfile,
         _locks: [lock, state_lock],
     })
@@ -104,8 +115,13 @@ fn reserve_epochs<'a>(
     }
 }
 
-/// Finds out what has become of a job that an earlier life began.
-fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog, clock: &Clock) {
+/// Finds out what has become of a job that an earlier life began; gives back the pidfd of one that is adopted.
+fn take_up(
+    job: &InFlight,
+    restored: &mut RestoredMap,
+    run_log: &RunLog,
+    clock: &Clock,
+) -> Option<OwnedFd> {
     let process = job
         .process
         .map(|process| (process.pid, ProcessStart(process.start_ticks)));
@@ -127,10 +143,12 @@ fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog, clock: 
                 pid: orphan.pid,
                 deadline,
             });
+            orphan.pidfd
         }
         None => {
             instance.interrupted |= job.action.changes_service();
             recorded(run_log.ended(job.job));
+            None
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tests of `action/orphan`.
 
+use super::super::process::has_ended;
 use super::super::testing::{Bench, Reaper, job, until};
 use super::*;
 use crate::machine::job::{Action, Job};
@@ -21,11 +22,15 @@ async fn a_recorded_process_is_found_while_it_is_the_same() {
         job: job.id,
         process: Some((pid, start)),
     };
-    assert_eq!(find_orphan(&record(start)), Some(Orphan { pid, start }));
-    assert_eq!(find_orphan(&record(ProcessStart(start.0 + 1))), None);
+    let found = find_orphan(&record(start)).unwrap();
+    assert_eq!((found.pid, found.start), (pid, start));
+    let pidfd = found.pidfd.unwrap();
+    assert!(!has_ended(&pidfd));
+    assert!(find_orphan(&record(ProcessStart(start.0 + 1))).is_none());
     drop(reaper);
     until("it is a zombie", || ProcessStat::read(pid).unwrap().ended).await;
-    assert_eq!(find_orphan(&record(start)), None);
+    assert!(has_ended(&pidfd));
+    assert!(find_orphan(&record(start)).is_none());
 }
 
 #[tokio::test]
@@ -58,11 +63,11 @@ async fn a_process_without_a_record_is_found_by_its_environment() {
         job: start(77_003, "").id,
         process: None,
     };
-    assert_eq!(find_orphan(&other), None);
+    assert!(find_orphan(&other).is_none());
     let reaper = Reaper(pid);
     drop(reaper);
     assert_eq!(bench.ended().await.0, job.id);
     // What it has left behind is not the job.
-    assert_eq!(find_orphan(&record), None);
+    assert!(find_orphan(&record).is_none());
     drop(reapers);
 }

@@ -30,6 +30,11 @@ fn adopted(pid: u32) -> Adopted {
     }
 }
 
+fn pidfd(pid: u32) -> Option<OwnedFd> {
+    let flags = rustix::process::PidfdFlags::empty();
+    rustix::process::pidfd_open(to_pid(pid)?, flags).ok()
+}
+
 #[tokio::test]
 async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
     let mut bench = Bench::new();
@@ -37,13 +42,13 @@ async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
     let line = format!("while ! test -e {}; do sleep 0.02; done", go.display());
     let pid = foreign(&line);
     let _reaper = Reaper(pid);
-    bench.executor.adopt(&adopted(pid));
+    bench.executor.adopt(&adopted(pid), pidfd(pid));
     assert!(bench.is_quiet_for(Duration::from_millis(100)).await);
     fs::write(go, "").unwrap();
     assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
-    // It is gone now, so a second adoption ends at once.
+    // It is gone now, so a second adoption ends soon.
     until("it is reaped", || ProcessStat::read(pid).is_err()).await;
-    bench.executor.adopt(&adopted(pid));
+    bench.executor.adopt(&adopted(pid), None);
     assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
 }
 
@@ -56,7 +61,7 @@ async fn an_adopted_group_is_signalled_like_our_own() {
         ProcessStat::read(pid).is_ok_and(|stat| stat.group == pid)
     })
     .await;
-    bench.executor.adopt(&adopted(pid));
+    bench.executor.adopt(&adopted(pid), pidfd(pid));
     bench.executor.signal(adopted(pid).job, JobSignal::Kill);
     assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
     assert!(!is_alive(pid));
