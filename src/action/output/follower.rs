@@ -9,6 +9,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::process::{Resource, getrlimit};
+use serde::{Deserialize, Serialize};
+
 use super::super::now;
 use super::OutputName;
 use super::files::{CHUNK_SIZE, OutputFile};
@@ -20,6 +23,12 @@ use crate::machine::job::{Action, JobId, Role};
 
 /// Files followed at once; each takes a descriptor. Further ones are counted, grow unread, and are taken up at
 /// a later write when there is room.
+///
+/// Where the process may have fewer descriptors (`RLIMIT_NOFILE`, getrlimit(2)) half of those are for files: the
+/// rest is for processes, spawns, clients and sockets, without which there is no failover. The limit is not
+/// raised: scripts inherit it, those that call select(2) fail above 1024, and `posix_spawn(3)` has no way to give
+/// a child another one. To close idle files and open them anew is no way out either: each close would be told to
+/// the follower itself as that of a writer.
 const FOLLOWED_MAX: usize = 4096;
 
 /// Rounds of events in one drain. More than one, because punching a hole is itself told as a modification, and
@@ -68,7 +77,8 @@ pub struct OutputLine<'a> {
 }
 
 /// What has been counted since the follower was made, and `files` as it is now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct OutputCounters {
     /// Lines told.
     pub lines: u64,
@@ -80,8 +90,10 @@ pub struct OutputCounters {
     pub truncations: u64,
     /// Times that the kernel dropped events; every file was then looked at.
     pub overflows: u64,
-    /// Reads, openings and removals that failed, and files not taken up for want of room.
+    /// Reads, openings and removals that failed.
     pub failures: u64,
+    /// Times that a file was not taken up for want of room.
+    pub refusals: u64,
     /// Files that are followed.
     pub files: u64,
 }
@@ -99,6 +111,7 @@ pub struct OutputFollower {
     /// Files that were not read to their end for want of time.
     unfinished: BTreeSet<String>,
     buffer: Box<[u8]>,
+    followed_max: usize,
     counters: OutputCounters,
 }
 
@@ -124,6 +137,7 @@ impl OutputFollower {
             files: BTreeMap::new(),
             unfinished: BTreeSet::new(),
             buffer: vec![0; CHUNK_SIZE].into(),
+            followed_max: followed_max(getrlimit(Resource::Nofile).current),
             counters: OutputCounters::default(),
         };
         follower.take_up_all().map_err(unreadable)?;
@@ -244,8 +258,15 @@ impl OutputFollower {
         let Some(parsed) = OutputName::parse(name) else {
             return false;
         };
-        if self.files.len() >= FOLLOWED_MAX {
-            self.counters.failures += 1;
+        if self.files.len() >= self.followed_max {
+            if self.counters.refusals == 0 {
+                tracing::warn!(
+                    "the output of more than {} processes cannot be followed; that of others grows unread until \
+                     one of them ends (the limit on open files, LimitNOFILE= or `ulimit -n`, allows no more)",
+                    self.followed_max
+                );
+            }
+            self.counters.refusals += 1;
             return false;
         }
         match OutputFile::open(&self.directory, parsed, now) {
@@ -347,6 +368,12 @@ impl OutputFollower {
             Ok(()) | Err(_) => {}
         }
     }
+}
+
+/// How many files may be followed where the process may have so many descriptors.
+fn followed_max(descriptors: Option<u64>) -> usize {
+    let half = descriptors.map_or(u64::MAX, |limit| limit / 2);
+    usize::try_from(half).map_or(FOLLOWED_MAX, |half| half.min(FOLLOWED_MAX))
 }
 
 fn line<'a>(name: &'a OutputName, text: &'a str) -> OutputLine<'a> {

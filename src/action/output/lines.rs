@@ -114,8 +114,10 @@ pub(super) fn render(cut: &Cut<'_>, text: &mut String) {
     }
 }
 
-/// Lines that a file may have told at once.
-pub(super) const BURST_LINES: u32 = 1000;
+/// Lines that a file may have told at once. Fewer than the log's queue takes of such lines (512): what falls
+/// there is the end of a burst, and the last line of a script that fails is the one that people look for. What is
+/// left out here has its last lines told when the queue has emptied.
+pub(super) const BURST_LINES: u32 = 400;
 
 /// Lines that a file may have told in a second for longer.
 const LINES_PER_SECOND: u32 = 200;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, flock};
 
 use std::time::Duration;
 
@@ -274,13 +275,52 @@ async fn an_idle_follower_is_not_woken_by_what_it_does_itself() {
     bench.ended().await;
 }
 
+/// A job's file as its writers have it.
+fn new_file(directory: &Path, name: &OutputName) -> File {
+    let path = directory.join(name.file_name());
+    let mut options = File::options();
+    let file = options.append(true).create_new(true).open(path).unwrap();
+    flock(&file, FlockOperation::NonBlockingLockShared).unwrap();
+    file
+}
+
+#[test]
+fn no_more_files_are_followed_than_there_is_room_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut follower = OutputFollower::open(directory.path()).unwrap();
+    follower.followed_max = 2;
+    let mut writers = Vec::new();
+    for number in 1..=3 {
+        let name = OutputName::parse(&format!("web.start.00000001-{number}")).unwrap();
+        let mut writer = new_file(directory.path(), &name);
+        io::Write::write_all(&mut writer, format!("{number}\n").as_bytes()).unwrap();
+        writers.push(writer);
+    }
+    let mut told = Vec::new();
+    follower.drain(&mut |line| told.push(line.text.to_owned()));
+    assert_eq!(told, ["1", "2"]);
+    let counters = follower.counters();
+    let counted = (counters.files, counters.refusals, counters.failures);
+    assert_eq!(counted, (2, 1, 0));
+    // Where there is room again its next write brings all of it.
+    follower.followed_max = 3;
+    io::Write::write_all(&mut writers[2], b"more\n").unwrap();
+    follower.drain(&mut |line| told.push(line.text.to_owned()));
+    assert_eq!(told, ["1", "2", "3", "more"]);
+}
+
+#[test]
+fn half_of_the_descriptors_are_for_files_to_follow() {
+    assert_eq!(followed_max(Some(1024)), 512);
+    assert_eq!(followed_max(Some(1 << 20)), FOLLOWED_MAX);
+    assert_eq!(followed_max(None), FOLLOWED_MAX);
+}
+
 #[test]
 fn what_was_read_is_zero_and_its_blocks_are_free() {
     let directory = tempfile::tempdir().unwrap();
     let name = OutputName::parse("web.start.00000001-1").unwrap();
-    let path = directory.path().join(name.file_name());
-    let mut writer = File::options();
-    let mut writer = writer.append(true).create_new(true).open(path).unwrap();
+    let mut writer = new_file(directory.path(), &name);
     let mut file = OutputFile::open(directory.path(), name.clone(), now()).unwrap();
     let mut buffer = vec![0; CHUNK_SIZE];
     let mut lines = 0;
@@ -292,7 +332,7 @@ fn what_was_read_is_zero_and_its_blocks_are_free() {
             .unwrap();
     }
     io::Write::write_all(&mut writer, b"half a").unwrap();
-    assert_eq!(lines, 1000);
+    assert_eq!(lines, 400);
     let metadata = writer.metadata().unwrap();
     assert_eq!(metadata.len(), 22 * 100 * 100 + 6);
     assert!(

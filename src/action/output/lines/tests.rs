@@ -64,7 +64,7 @@ fn a_flood_is_told_in_part_and_what_is_missing_is_said() {
     assert_eq!(told_of_5000(&mut budget, later), 0);
     assert_eq!(budget.say_at(), Some(later));
     let expected = [
-        "[keepstart: 8995 lines and 1048576 bytes more left out]",
+        "[keepstart: 9595 lines and 1048576 bytes more left out]",
         "line 4995",
         "line 4996",
         "line 4997",
