@@ -11,13 +11,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::action::{ExecutorCounters, OutputCounters};
 use crate::machine::Time;
 use crate::machine::job::InstanceId;
 use crate::machine::message::{Changes, Event, Input};
 use crate::machine::settings::{InstanceName, Settings};
 use crate::machine::view::{InstanceView, KernelView};
+use crate::source::netlink;
 
 /// Orders wait here for the reactor. They come from people and signals; when it is full, the one who orders
 /// waits, with a deadline of his own.
@@ -38,11 +41,33 @@ pub enum Order {
     /// A new configuration, and who is told what it has changed. A machine that is ending takes none and tells
     /// nothing.
     Reload(Box<Settings>, oneshot::Sender<Changes>),
-    /// Show that you are alive, and how the kernel is followed: its counters change with every notification,
-    /// which is too often to be told of.
-    Ping(oneshot::Sender<KernelView>),
+    /// Show that you are alive, and what changes too often to be told of.
+    Ping(oneshot::Sender<Pulse>),
     /// Everything, as it is now.
     Fetch(oneshot::Sender<Whole>),
+}
+
+/// A sign of life of the reactor. Small, whatever the number of instances.
+#[derive(Debug, Clone)]
+pub struct Pulse {
+    /// How the kernel is followed.
+    pub kernel: KernelView,
+    /// What is counted outside of the machine.
+    pub counters: Counters,
+}
+
+/// What the threads that act and listen have counted since the daemon's start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Jobs and their processes.
+    pub executor: ExecutorCounters,
+    /// The following of the scripts' output.
+    pub output: OutputCounters,
+    /// Records that found the queue to the disk thread full: a restart of the daemon would know less.
+    pub records_dropped: u64,
+    /// The kernel's notifications.
+    pub netlink: netlink::Counters,
 }
 
 /// Everything that can be seen of the machine.
@@ -120,6 +145,7 @@ pub struct Board {
     instances: BTreeMap<InstanceName, Arc<InstanceView>>,
     names: BTreeMap<InstanceId, InstanceName>,
     kernel: Option<KernelView>,
+    counters: Counters,
     /// When the whole was last fetched: what is older and not in it exists no more.
     whole_at: Time,
     notices: tokio::sync::broadcast::Sender<Notice>,
@@ -131,6 +157,7 @@ impl Default for Board {
             instances: BTreeMap::new(),
             names: BTreeMap::new(),
             kernel: None,
+            counters: Counters::default(),
             whole_at: Time::ZERO,
             notices: tokio::sync::broadcast::Sender::new(NOTICES_MAX),
         }
@@ -194,9 +221,15 @@ impl Board {
         self.kernel.as_ref()
     }
 
-    /// Takes in how the kernel is followed now.
-    pub fn take_kernel(&mut self, kernel: KernelView) {
-        self.kernel = Some(kernel);
+    /// What was counted when the reactor last gave a sign of life.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Takes in a sign of life.
+    pub fn take_pulse(&mut self, pulse: Pulse) {
+        self.kernel = Some(pulse.kernel);
+        self.counters = pulse.counters;
     }
 
     /// Watches the board from now on.

@@ -11,7 +11,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
 use tokio::sync::mpsc;
 
-use crate::action::{OutputFollower, OutputLine};
+use crate::action::{OutputCounters, OutputFollower, OutputLine};
 use crate::machine::job::{InstanceId, JobId, Knowledge, Role};
 use crate::machine::message::Input;
 use crate::machine::settings::InstanceName;
@@ -61,6 +61,16 @@ struct Queue {
 struct Waiting {
     tasks: VecDeque<Task>,
     dropped: u64,
+    counters: DiskCounters,
+}
+
+/// What has been counted since the thread began.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DiskCounters {
+    /// Tasks that found the queue full.
+    pub tasks_dropped: u64,
+    /// The following of the scripts' output.
+    pub output: OutputCounters,
 }
 
 impl Queue {
@@ -111,10 +121,16 @@ impl Disk {
             waiting.tasks.push_back(task);
         } else {
             waiting.dropped += 1;
+            waiting.counters.tasks_dropped += 1;
         }
         drop(waiting);
         // Only a counter that is full can refuse, and then the thread is about to wake anyway.
         let _ = write(self.queue.bell.as_fd(), &1_u64.to_ne_bytes());
+    }
+
+    /// What has been counted. Never waits for the disk.
+    pub fn counters(&self) -> DiskCounters {
+        self.queue.lock().counters
     }
 }
 
@@ -134,6 +150,7 @@ impl DiskThread {
         loop {
             let ended = self.work();
             let again = self.parts.follower.drain(&mut log_line);
+            self.queue.lock().counters.output = self.parts.follower.counters();
             if ended {
                 return;
             }

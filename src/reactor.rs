@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::action::{ExecEvent, Executor};
-use crate::bus::{Order, Update, Updates, Whole};
+use crate::bus::{Counters, Order, Pulse, Update, Updates, Whole};
 use crate::clock::Clock;
 use crate::disk::{Disk, Task};
 use crate::machine::Machine;
@@ -51,6 +51,8 @@ pub struct Reactor {
     updates: Updates,
     receive_buffer_bytes: usize,
     subscription: Option<Subscription>,
+    /// What the subscriptions before this one have counted.
+    netlink_before: netlink::Counters,
     watched: Watched,
     dump: Option<DumpTask>,
     /// Answers that were known at once while outputs were drained: at most one for each output.
@@ -104,6 +106,7 @@ impl Reactor {
             updates,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
             subscription: None,
+            netlink_before: netlink::Counters::default(),
             watched: Watched::default(),
             dump: None,
             answers: VecDeque::new(),
@@ -205,7 +208,7 @@ impl Reactor {
                 self.input(Input::Reload(*settings));
             }
             // Whoever asked may have gone.
-            Order::Ping(answer) => drop(answer.send(self.machine.kernel_view())),
+            Order::Ping(answer) => drop(answer.send(self.pulse())),
             Order::Fetch(answer) => {
                 let at = self.clock.now();
                 let instances = self.machine.views(at).map(Arc::new).collect();
@@ -218,6 +221,23 @@ impl Reactor {
                     finished,
                 }));
             }
+        }
+    }
+
+    fn pulse(&self) -> Pulse {
+        let netlink = match &self.subscription {
+            Some(subscription) => self.netlink_before.plus(subscription.counters()),
+            None => self.netlink_before,
+        };
+        let disk = self.disk.counters();
+        Pulse {
+            kernel: self.machine.kernel_view(),
+            counters: Counters {
+                executor: self.executor.counters(),
+                output: disk.output,
+                records_dropped: disk.tasks_dropped,
+                netlink,
+            },
         }
     }
 
@@ -258,7 +278,9 @@ impl Reactor {
     }
 
     fn lose_subscription(&mut self, error: &NetlinkError) {
-        self.subscription = None;
+        if let Some(lost) = self.subscription.take() {
+            self.netlink_before = self.netlink_before.plus(lost.counters());
+        }
         self.events.clear();
         let error = sentence(error);
         self.input(Input::SubscriptionLost { error });

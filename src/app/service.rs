@@ -2,6 +2,7 @@
 //! nothing about roles, and nothing here can delay the reactor.
 
 mod reload;
+mod told;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -188,9 +189,11 @@ impl Service {
     fn listen(&mut self, listener: UnixListener, requests: mpsc::Sender<Request>) {
         let dropped = self.dropped.clone();
         let log_dropped = self.log_dropped.take();
+        let notifier = self.notifier.clone();
         let counters = move || Counters {
             log_dropped: log_dropped.as_ref().map_or(0, |count| count()),
             updates_dropped: dropped.load(Ordering::Relaxed),
+            systemd_refused: notifier.borrow().refused(),
         };
         let context = ServerContext {
             board: self.board.clone(),
@@ -275,7 +278,7 @@ impl Service {
     async fn signal(&mut self, signal: i32) -> bool {
         match signal {
             SIGHUP => self.begin_reload(None),
-            SIGUSR1 => self.log_state(),
+            SIGUSR1 => self.log_state().await,
             _ if self.ending.is_some() => {
                 tracing::warn!("told to end for the second time: what runs is left running");
                 return true;
@@ -332,22 +335,6 @@ impl Service {
         if let Err(error) = self.order(Order::Input(Input::Shutdown)).await {
             tracing::error!("cannot end in order: {error}");
             self.ending = Some(now);
-        }
-    }
-
-    fn log_state(&self) {
-        for view in self.board.borrow().instances() {
-            tracing::info!(
-                instance = %view.name,
-                role = view.role.as_str(),
-                epoch = view.epoch,
-                transition = format!("{}/{}", view.name, view.epoch),
-                "state: {} because {}; the service is {}; next: {}",
-                view.role,
-                view.cause,
-                view.knowledge,
-                view.next,
-            );
         }
     }
 

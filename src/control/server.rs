@@ -54,6 +54,8 @@ pub struct Counters {
     pub log_dropped: u64,
     /// Updates that found the queue to the service thread full.
     pub updates_dropped: u64,
+    /// Messages that systemd did not take.
+    pub systemd_refused: u64,
 }
 
 /// All that the connections share.
@@ -214,8 +216,8 @@ impl Shared {
             receiver.await.ok()
         };
         match timeout(PING_DEADLINE, ping).await {
-            Ok(Some(kernel)) => {
-                self.context.board.borrow_mut().take_kernel(kernel);
+            Ok(Some(pulse)) => {
+                self.context.board.borrow_mut().take_pulse(pulse);
                 Freshness::Fresh
             }
             Ok(None) | Err(_) => Freshness::Stale,
@@ -245,6 +247,8 @@ impl Shared {
             connections: self.connections.get(),
             log_dropped: counters.log_dropped,
             updates_dropped: counters.updates_dropped,
+            systemd_refused: counters.systemd_refused,
+            counters: board.counters(),
         }
     }
 }

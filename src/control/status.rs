@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::why;
+use crate::bus::Counters;
 use crate::machine::Time;
 use crate::machine::job::{Action, JobId, Knowledge, Outcome, Role};
 use crate::machine::message::LastJob;
@@ -58,6 +59,12 @@ pub struct DaemonStatus {
     pub log_dropped: u64,
     /// Updates that found the queue to the service thread full; the whole was fetched after each.
     pub updates_dropped: u64,
+    /// Messages that systemd did not take.
+    #[serde(default)]
+    pub systemd_refused: u64,
+    /// What the daemon's threads have counted since its start.
+    #[serde(default)]
+    pub counters: Counters,
 }
 
 /// How the kernel is followed.

@@ -50,6 +50,33 @@ fn a_script_that_prints_without_end_fills_nothing() {
     );
 }
 
+#[test]
+fn a_flood_that_ends_in_a_failure_keeps_its_last_word() {
+    netns::run(
+        "bounds::a_flood_that_ends_in_a_failure_keeps_its_last_word",
+        || {
+            let world = World::new();
+            // More lines than the log takes at once.
+            world.script("fail.sh", "seq 1 900; echo 'the last word' >&2; exit 3");
+            world.config(&format!(
+                "keepstart:\n  vip: {VIP}\n  start: HERE/fail.sh\n  stop: 'true'\n  \
+                 retry: {{first: 10m, longest: 10m}}\n"
+            ));
+            add_vip();
+            let daemon = world.daemon();
+            world.until("the end of the output", || {
+                world.log().contains("the last word")
+            });
+            world.until("the file is gone", || outputs(&world) == 0);
+            let status = world.status();
+            assert_eq!(status["daemon"]["log_dropped"], 0, "{status:#}");
+            let output = &status["daemon"]["counters"]["output"];
+            assert_eq!(output["lines_left_out"], 501, "{output:#}");
+            daemon.end();
+        },
+    );
+}
+
 /// How many files of output there are.
 fn outputs(world: &World) -> usize {
     std::fs::read_dir(world.path("run/output")).unwrap().count()

@@ -258,7 +258,7 @@ fn usr1_writes_the_state_into_the_log() {
         world.settles("web", "MASTER", "running");
         world.settles("db", "BACKUP", "stopped");
         daemon.signal(Signal::USR1);
-        world.until("the state", || world.log().matches("state: ").count() == 2);
+        world.until("the state", || world.log().matches("state: ").count() == 3);
         let log = world.log();
         let line = |name: &str| {
             log.lines()
@@ -275,6 +275,8 @@ fn usr1_writes_the_state_into_the_log() {
             "{}",
             line("db")
         );
+        let counted = line("counted so far");
+        assert!(counted.contains("\"spawned\":1,"), "{counted}");
         daemon.end();
     });
 }

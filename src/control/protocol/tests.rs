@@ -97,6 +97,8 @@ fn every_answer_reads_back() {
         instances: 1,
         connections: 1,
         log_dropped: 0,
+        systemd_refused: 0,
+        counters: crate::bus::Counters::default(),
         updates_dropped: 0,
     };
     let answers = [

@@ -27,6 +27,11 @@ fn status_tells_the_daemon_and_its_instances() {
             (told_daemon.log_dropped, told_daemon.updates_dropped),
             (1, 2)
         );
+        let counters = told_daemon.counters;
+        assert_eq!(told_daemon.systemd_refused, 3);
+        assert_eq!(counters.executor.spawns_hanging, 4);
+        assert_eq!(counters.output.files, 5);
+        assert_eq!(counters.netlink.foreign, 6);
         assert_eq!(told_daemon.instances, 2);
         let rest = all(reader).await;
         assert_eq!(rest.len(), 3);

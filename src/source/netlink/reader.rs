@@ -4,6 +4,7 @@
 use std::io;
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
 use super::decode;
 use super::error::NetlinkError;
@@ -32,7 +33,8 @@ pub enum Read {
 }
 
 /// What has passed through a subscription since it was opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Datagrams of the kernel that were decoded.
     pub decoded: u64,
@@ -40,6 +42,18 @@ pub struct Counters {
     pub discarded: u64,
     /// Datagrams that another process sent, which were ignored.
     pub foreign: u64,
+}
+
+impl Counters {
+    /// Of two sockets, one after the other.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            decoded: self.decoded + other.decoded,
+            discarded: self.discarded + other.discarded,
+            foreign: self.foreign + other.foreign,
+        }
+    }
 }
 
 /// Reads the queue of one socket.

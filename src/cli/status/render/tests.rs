@@ -18,6 +18,8 @@ fn daemon_status() -> DaemonStatus {
         instances: 2,
         connections: 1,
         log_dropped: 0,
+        systemd_refused: 0,
+        counters: crate::bus::Counters::default(),
         updates_dropped: 0,
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use super::super::*;
-use crate::bus::{Update, Whole};
+use crate::bus::{Pulse, Update, Whole};
 use crate::control::protocol::{self, Answer, parse_answer};
 use crate::control::samples::{kernel, time, view};
 use crate::machine::view::InstanceView;
@@ -52,6 +52,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
             counters: Box::new(|| Counters {
                 log_dropped: 1,
                 updates_dropped: 2,
+                systemd_refused: 3,
             }),
         };
         spawn_local(serve(listener, Rc::new(context)));
@@ -71,11 +72,22 @@ async fn play_reactor(mut orders: mpsc::Receiver<Order>, is_alive: watch::Receiv
     let mut unanswered = Vec::new();
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Ping(answer) if *is_alive.borrow() => drop(answer.send(kernel())),
+            Order::Ping(answer) if *is_alive.borrow() => drop(answer.send(pulse())),
             other @ (Order::Ping(_) | Order::Fetch(_) | Order::Input(_) | Order::Reload(..)) => {
                 unanswered.push(other);
             }
         }
+    }
+}
+
+fn pulse() -> Pulse {
+    let mut counters = crate::bus::Counters::default();
+    counters.executor.spawns_hanging = 4;
+    counters.output.files = 5;
+    counters.netlink.foreign = 6;
+    Pulse {
+        kernel: kernel(),
+        counters,
     }
 }
 
