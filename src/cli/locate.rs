@@ -8,7 +8,7 @@ use super::out::Out;
 use crate::config::{self, Config, Faults, Loaded};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::ErrorCode;
-use crate::state::{Caller, Lock, Paths};
+use crate::state::{Caller, Holder, Lock, Paths};
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["config.yaml", "/etc/keepstart/config.yaml"];
@@ -146,12 +146,16 @@ fn connect_to(place: &Paths) -> Result<Client, Option<Failure>> {
     place
         .check_for_client()
         .map_err(|error| Some(Failure::of(Code::Config, error)))?;
+    // A process that an ended daemon was making keeps its socket open, too, and would never answer.
+    if let Ok(Some(holder @ Holder::Unborn { .. })) = Lock::holder(&place.lock()) {
+        let message = format!("keepstart: no daemon runs: {holder}");
+        return Err(Some(Failure::told(Code::NoDaemon, message)));
+    }
     Client::connect(&place.control_socket()).map_err(|error| match error {
         ClientError::NoDaemon { path } => match Lock::holder(&place.lock()) {
-            Ok(Some(pid)) => {
-                let pid = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+            Ok(Some(holder)) => {
                 let message = format!(
-                    "keepstart: a daemon{pid} runs, but does not listen on {}: it is starting or ending",
+                    "keepstart: {holder}, but it does not listen on {}: it is starting or ending",
                     path.display()
                 );
                 Some(Failure::told(Code::Unavailable, message))

@@ -146,7 +146,7 @@ fn filter(
 
 fn failure(error: AppError) -> Failure {
     let code = match &error {
-        AppError::Lock(LockError::AlreadyRunning { .. }) => Code::AlreadyRunning,
+        AppError::Lock(LockError::Held { .. }) => Code::AlreadyRunning,
         // The places that the file leads to.
         AppError::Paths(_)
         | AppError::Workspace { .. }

@@ -36,12 +36,9 @@ pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> 
         return run::run(Some(&file), log_level, &Run::default());
     }
     let paths = locate::paths(&loaded.config)?;
-    if let Ok(Some(pid)) = Lock::holder(&paths.lock()) {
-        let pid = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-        return Err(Failure::told(
-            Code::AlreadyRunning,
-            format!("keepstart: already running{pid}"),
-        ));
+    if let Ok(Some(holder)) = Lock::holder(&paths.lock()) {
+        let message = format!("keepstart: {holder}");
+        return Err(Failure::told(Code::AlreadyRunning, message));
     }
     let mut child = spawn(&loaded.config.file, log_level).map_err(|error| {
         Failure::told(

@@ -6,6 +6,8 @@
 //! dies, so a pid in a file never decides anything: a file that nobody locks is stale, whatever runs under
 //! the number in it.
 
+mod holder;
+
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -14,6 +16,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+
+pub use holder::Holder;
 
 /// How often a lock is tried: a program that asks who holds it has it for some microseconds, and a daemon
 /// that has just taken it needs as long to write its pid.
@@ -30,12 +34,12 @@ const PIDFILE_BYTES_MAX: u64 = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody has it.
-    #[error("already running{} ({} is locked)", pid_text(*pid), path.display())]
-    AlreadyRunning {
+    #[error("{holder} ({} is locked)", path.display())]
+    Held {
         /// The locked file.
         path: PathBuf,
-        /// The process that stands in it; `None`: it has not written its number yet.
-        pid: Option<u32>,
+        /// Who that is.
+        holder: Holder,
     },
     /// There is a file of that name which no daemon can have written; it is not overwritten.
     #[error("{} exists and is not a pidfile: {why}", path.display())]
@@ -55,10 +59,6 @@ pub enum LockError {
     },
 }
 
-fn pid_text(pid: Option<u32>) -> String {
-    pid.map_or_else(String::new, |pid| format!(" with pid {pid}"))
-}
-
 /// A locked file with this process's pid in it. Dropping it frees the lock and leaves the file.
 #[derive(Debug)]
 pub struct Lock {
@@ -72,13 +72,14 @@ impl Lock {
         Self::acquire_with(path, 0o600)
     }
 
-    /// The process that holds the lock at `path`, if one does; the inner `None` is a holder that has not
-    /// written its pid yet.
-    pub fn holder(path: &Path) -> Result<Option<Option<u32>>, LockError> {
+    /// Who holds the lock at `path`, if somebody does.
+    pub fn holder(path: &Path) -> Result<Option<Holder>, LockError> {
         let attempt = open(path, OpenOptions::new().read(true)).and_then(|mut file| {
             match file.try_lock_shared() {
                 Ok(()) => Ok(None),
-                Err(TryLockError::WouldBlock) => Ok(Some(read_pid(&mut file)?.pid())),
+                Err(TryLockError::WouldBlock) => {
+                    Ok(Some(Holder::of(path, read_pid(&mut file)?.pid())))
+                }
                 Err(TryLockError::Error(error)) => Err(error),
             }
         });
@@ -103,9 +104,9 @@ impl Lock {
                 Attempt::Vanished => {}
             }
         }
-        Err(LockError::AlreadyRunning {
+        Err(LockError::Held {
             path: path.to_owned(),
-            pid,
+            holder: Holder::of(path, pid),
         })
     }
 

@@ -13,7 +13,7 @@ pub mod run_log;
 pub use boot::BootId;
 pub use epochs::Epochs;
 pub use files::Finding;
-pub use lock::{Lock, LockError, Pidfile};
+pub use lock::{Holder, Lock, LockError, Pidfile};
 pub use paths::{Caller, Paths, PathsError};
 pub use run_log::{InFlight, RunLog, RunLogError, RunState, SystemStart};
 

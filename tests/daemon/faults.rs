@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::netns::{self, ip};
 use crate::wait::wait_until;
-use crate::world::{PATIENCE, World, ms, pause};
+use crate::world::{PATIENCE, VIP, World, children_of, is_alive, ms, pause};
 
 /// Holds write leases on files until it is dropped, whoever asks for them.
 struct Leases(Child);
@@ -102,11 +102,60 @@ fn scripts_under_a_write_lease_delay_nobody_else() {
             for name in hanging {
                 world.until("the log says which spawn hangs", || told(name) == 1);
             }
+            let status = world.status();
+            let executor = &status["daemon"]["counters"]["executor"];
+            assert_eq!(executor["spawns_hanging"], 3, "{executor:#}");
+            assert_eq!(executor["spawns_hung"], 3, "{executor:#}");
             drop(leases);
             for name in hanging {
                 world.settles(name, "MASTER", "running");
                 assert_eq!(world.ran(&format!("hooks-{name}")), ["start"]);
             }
+            daemon.end();
+        },
+    );
+}
+
+#[test]
+fn a_lock_held_by_a_hung_spawn_of_a_killed_daemon_says_so() {
+    netns::run(
+        "faults::a_lock_held_by_a_hung_spawn_of_a_killed_daemon_says_so",
+        || {
+            let world = World::new();
+            world.service("");
+            world.config(&format!(
+                "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+            ));
+            let daemon = world.daemon();
+            let leases = Leases::take(&world, &["start.sh"]);
+            ip(&format!("addr add {VIP}/32 dev lo"));
+            world.until("it hangs", || world.log().contains("start waits for 1."));
+            let children = children_of(daemon.pid());
+            let [unborn] = children[..] else {
+                panic!("{children:?}")
+            };
+            let killed = daemon.pid();
+            daemon.kill();
+            for command in ["run", "start"] {
+                let said = world.keepstart(&[command]);
+                assert_eq!(said.code, 75, "{said:?}");
+                let expected = format!(
+                    "the daemon with pid {killed} has ended, but process {unborn}, of which it was making a script"
+                );
+                assert!(said.err.contains(&expected), "{said:?}");
+                assert!(said.err.contains(&format!("`kill -9 {unborn}`")));
+            }
+            let said = world.keepstart(&["status"]);
+            assert_eq!(said.code, 3, "{said:?}");
+            assert!(said.err.contains(&unborn.to_string()), "{said:?}");
+            assert_eq!(world.keepstart(&["stop"]).code, 0);
+            // What it says helps.
+            kill_process(Pid::from_raw(unborn.cast_signed()).unwrap(), Signal::KILL).unwrap();
+            world.until("it is gone", || !is_alive(unborn));
+            drop(leases);
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            assert_eq!(world.ran("hooks"), ["start"]);
             daemon.end();
         },
     );

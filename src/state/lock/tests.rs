@@ -7,8 +7,13 @@ use super::*;
 
 fn refused_with(error: &LockError) -> Option<u32> {
     match error {
-        LockError::AlreadyRunning { pid, .. } => *pid,
-        LockError::NotAPidfile { .. } | LockError::Io { .. } => panic!("{error}"),
+        LockError::Held {
+            holder: Holder::Daemon(pid),
+            ..
+        } => *pid,
+        LockError::Held { .. } | LockError::NotAPidfile { .. } | LockError::Io { .. } => {
+            panic!("{error}")
+        }
     }
 }
 
@@ -34,7 +39,10 @@ fn the_holder_is_named_without_being_disturbed() {
     let path = dir.path().join("lock");
     assert_eq!(Lock::holder(&path).unwrap(), None);
     let held = Lock::acquire(&path).unwrap();
-    assert_eq!(Lock::holder(&path).unwrap(), Some(Some(std::process::id())));
+    assert_eq!(
+        Lock::holder(&path).unwrap(),
+        Some(Holder::Daemon(Some(std::process::id())))
+    );
     drop(held);
     assert_eq!(Lock::holder(&path).unwrap(), None);
 }
@@ -56,6 +64,45 @@ fn a_lock_dies_with_a_killed_process() {
     assert_eq!(refused_with(&Lock::acquire(&path).unwrap_err()), None);
     child.kill().unwrap();
     child.wait().unwrap();
+    Lock::acquire(&path).unwrap();
+}
+
+#[test]
+fn a_lock_that_outlives_its_daemon_is_told_with_both_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("lock");
+    // The shell inherits the open file and with it the lock of the one that ends.
+    let mut child = Command::new("flock")
+        .args(["--exclusive", "--no-fork"])
+        .arg(&path)
+        .args(["sh", "-c", "echo locked; exec sleep 60"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = [0; 1];
+    child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    fs::write(&path, ended.id().to_string()).unwrap();
+    let expected = Holder::Unborn {
+        daemon: ended.id(),
+        process: child.id(),
+    };
+    assert_eq!(Lock::holder(&path).unwrap(), Some(expected));
+    let error = Lock::acquire(&path).unwrap_err().to_string();
+    let way_out = format!("`kill -9 {}`", child.id());
+    assert!(error.contains(&way_out), "{error}");
+    // A number that another process has got since is not taken for the daemon's.
+    let stranger = Command::new("sleep").arg("60").spawn().unwrap();
+    fs::write(&path, stranger.id().to_string()).unwrap();
+    assert!(matches!(
+        Lock::holder(&path).unwrap(),
+        Some(Holder::Unborn { process, .. }) if process == child.id()
+    ));
+    for mut one in [child, stranger] {
+        one.kill().unwrap();
+        one.wait().unwrap();
+    }
     Lock::acquire(&path).unwrap();
 }
 
