@@ -133,9 +133,10 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
                 ..Line::of(Level::INFO, instance, text)
             }
         }
-        Event::JobStarted { .. } | Event::JobSignalled { .. } | Event::JobEnded { .. } => {
-            about_job(event)
-        }
+        Event::JobStarted { .. }
+        | Event::JobSignalled { .. }
+        | Event::JobEnded { .. }
+        | Event::Adopted { .. } => about_job(event),
         Event::RetryScheduled {
             instance,
             epoch,
@@ -147,16 +148,6 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
             let text = format!("the next attempt is in {left:.1} s ({failures} failed in a row)");
             Line::of(Level::WARN, instance, text).serving(*role, *epoch)
         }
-        Event::Adopted {
-            instance,
-            job,
-            action,
-            epoch,
-            role,
-            pid,
-        } => Line::of(Level::WARN, instance, adopted(*action, *pid))
-            .with(*action, *job)
-            .serving(*role, *epoch),
         Event::Alive {
             instance,
             role,
@@ -209,6 +200,18 @@ fn about_job(event: &Event) -> Line<'_> {
     } = event
     {
         let line = Line::of(level_of(*action, outcome), instance, job_ended(event));
+        return line.with(*action, *job).serving(*role, *epoch);
+    }
+    if let Event::Adopted {
+        instance,
+        job,
+        action,
+        epoch,
+        role,
+        pid,
+    } = event
+    {
+        let line = Line::of(Level::WARN, instance, adopted(*action, *pid));
         return line.with(*action, *job).serving(*role, *epoch);
     }
     if let Event::JobSignalled {

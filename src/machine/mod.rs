@@ -22,7 +22,7 @@
 //!          watch    whom it concerns         ┘            view.rs      what can be seen
 //!            │
 //!            ▼
-//!          role     debounce ─▶ commit       ┐
+//!          role     debounce ─▶ transition   ┐
 //!            │                               │ per instance
 //!            ▼                               │
 //!          instance plan ─▶ work ─▶ judge    ┘
@@ -47,6 +47,7 @@ pub mod settings;
 mod shared;
 pub mod time;
 mod timers;
+mod transition;
 pub mod view;
 mod watch;
 mod work;
@@ -64,9 +65,9 @@ use settings::{InstanceName, Settings};
 use shared::Shared;
 pub use time::Time;
 use timers::TimerKey;
+pub use transition::EPOCH_BLOCK;
 use view::{InstanceView, KernelView};
 use watch::WatchIndex;
-pub use work::EPOCH_BLOCK;
 
 /// All instances, the address table, and the timers.
 #[derive(Debug)]
