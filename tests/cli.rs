@@ -27,7 +27,7 @@ fn a_daemon_from_start_to_stop() {
     let pid = home.pid();
     let number = pid.as_raw_nonzero().get().to_string();
     home.run(&["start"])
-        .expect(75, "", &format!("already running, process {number}"));
+        .expect(75, "", &format!("already running with pid {number}"));
     home.run(&["run"])
         .expect(75, "", &format!("already running with pid {number}"));
     assert_eq!(

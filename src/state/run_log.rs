@@ -100,8 +100,8 @@ impl RunLog {
     /// Opens the record at `path`, in the daemon's own directory and under its lock. Always succeeds: what
     /// went wrong is found, and the findings are for the log.
     ///
-    /// A record of another start of the system is forgotten quietly. One that cannot be read, or that another version wrote,
-    /// is set aside, and every instance may then be running.
+    /// A record of another start of the system is forgotten quietly. One that cannot be read, or that another
+    /// version wrote, is set aside, and every instance may then be running.
     pub fn open(path: &Path, start: &SystemStart) -> (Self, RunState, Vec<Finding>) {
         let mut findings = Vec::new();
         let read = match files::read(path) {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tracing::Level;
 
+use super::OUTPUT_TARGET;
 use super::record::{COMMON, Record};
 
 /// How a line looks.
@@ -54,6 +55,10 @@ fn push_body(line: &mut String, record: &Record) {
     if let Some(instance) = record.instance() {
         push_escaped(line, instance);
         line.push_str(": ");
+    }
+    if record.target == OUTPUT_TARGET {
+        // A script may print what looks like the daemon's own words.
+        line.push_str("| ");
     }
     push_escaped(line, &record.message);
 }

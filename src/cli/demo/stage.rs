@@ -243,11 +243,7 @@ impl Stage {
 /// The text of a line that a script has printed: between the instance and the fields.
 fn script_line(line: &str, mark: &str) -> Option<String> {
     let (before, _) = line.split_once(mark)?;
-    let (_, text) = before.split_once(" web: ")?;
-    // The daemon's own lines about a job say which transition it belongs to; a script's do not.
-    if line.contains(" transition=") {
-        return None;
-    }
+    let (_, text) = before.split_once(" web: | ")?;
     let end = text
         .find(" role=")
         .or_else(|| text.find(" action="))

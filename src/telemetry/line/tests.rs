@@ -24,6 +24,17 @@ fn a_line_has_time_level_instance_message_and_fields() {
 }
 
 #[test]
+fn what_a_script_prints_is_marked() {
+    let text = "start: done".to_owned();
+    let mut record = Record::new(SystemTime::UNIX_EPOCH, Level::INFO, OUTPUT_TARGET, text);
+    record.common[0] = Some("web".to_owned());
+    assert_eq!(
+        line(&record, Style::Terminal),
+        "00:00:00.000Z  INFO web: | start: done\n"
+    );
+}
+
+#[test]
 fn colours_only_where_they_are_wanted() {
     let record = record("hi");
     assert_eq!(
