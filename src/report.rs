@@ -9,6 +9,7 @@ use crate::machine::Time;
 use crate::machine::job::{Action, JobId, Outcome, Role};
 use crate::machine::message::Event;
 use crate::machine::settings::InstanceName;
+use crate::telemetry::MessageId;
 
 /// Logs one event.
 pub fn log(event: &Event, now: Time) {
@@ -41,6 +42,7 @@ struct Line<'a> {
     action: Option<Action>,
     job: Option<JobId>,
     epoch: Option<u64>,
+    message_id: Option<MessageId>,
 }
 
 impl<'a> Line<'a> {
@@ -53,6 +55,7 @@ impl<'a> Line<'a> {
             action: None,
             job: None,
             epoch: None,
+            message_id: None,
         }
     }
 
@@ -79,6 +82,13 @@ impl<'a> Line<'a> {
         }
     }
 
+    fn explained(self, message_id: MessageId) -> Self {
+        Self {
+            message_id: Some(message_id),
+            ..self
+        }
+    }
+
     fn write(self) {
         let instance = self.instance.map(InstanceName::as_str);
         let role = self.role.map(Role::as_str);
@@ -92,13 +102,20 @@ impl<'a> Line<'a> {
             .map(|(name, epoch)| format!("{name}/{epoch}"));
         let transition = transition.as_deref();
         let text = self.text;
+        let message_id = self.message_id.map(MessageId::number);
+        // The level of an event is part of its type, so each has an event of its own.
+        macro_rules! event {
+            ($level:expr) => {
+                tracing::event!(
+                    $level, message_id, instance, role, action, job, epoch, transition, "{text}"
+                )
+            };
+        }
         match self.level {
-            Level::ERROR => {
-                tracing::error!(instance, role, action, job, epoch, transition, "{text}");
-            }
-            Level::WARN => tracing::warn!(instance, role, action, job, epoch, transition, "{text}"),
-            Level::INFO => tracing::info!(instance, role, action, job, epoch, transition, "{text}"),
-            _ => tracing::debug!(instance, role, action, job, epoch, transition, "{text}"),
+            Level::ERROR => event!(Level::ERROR),
+            Level::WARN => event!(Level::WARN),
+            Level::INFO => event!(Level::INFO),
+            _ => event!(Level::DEBUG),
         }
     }
 }
@@ -110,7 +127,9 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
             to,
             epoch,
             ..
-        } => Line::of(Level::INFO, instance, transition(event)).serving(*to, *epoch),
+        } => Line::of(Level::INFO, instance, transition(event))
+            .serving(*to, *epoch)
+            .explained(MessageId::Transition),
         Event::Held {
             instance,
             to,
@@ -199,7 +218,10 @@ fn about_job(event: &Event) -> Line<'_> {
         ..
     } = event
     {
-        let line = Line::of(level_of(*action, outcome), instance, job_ended(event));
+        let line = Line {
+            message_id: message_id_of(*action, outcome),
+            ..Line::of(level_of(*action, outcome), instance, job_ended(event))
+        };
         return line.with(*action, *job).serving(*role, *epoch);
     }
     if let Event::Adopted {
@@ -241,7 +263,7 @@ fn about_all(event: &Event) -> Line<'_> {
             changes.removed.len(),
             changes.unchanged,
         );
-        return Line::new(Level::INFO, text);
+        return Line::new(Level::INFO, text).explained(MessageId::Reloaded);
     }
     if let Event::Synchronized { addresses } = event {
         let text = format!("addresses are followed; {addresses} of those in the file are here");
@@ -253,7 +275,7 @@ fn about_all(event: &Event) -> Line<'_> {
     }
     if let Event::Overrun { total } = event {
         let text = format!("the kernel dropped notifications ({total} times so far); reading anew");
-        return Line::new(Level::WARN, text);
+        return Line::new(Level::WARN, text).explained(MessageId::Resynchronized);
     }
     if let Event::DumpFailed { error, failures } = event {
         let text = format!("addresses could not be read ({failures} times in a row): {error}");
@@ -353,6 +375,18 @@ fn level_of(action: Action, outcome: &Outcome) -> Level {
             usual_level(action)
         }
         (_, _) => Level::WARN,
+    }
+}
+
+/// Which text of the catalog explains the end of a job, if any: is-running answers by failing, but one that
+/// hangs is a fault.
+fn message_id_of(action: Action, outcome: &Outcome) -> Option<MessageId> {
+    match outcome {
+        Outcome::TimedOut { .. } => Some(MessageId::TimedOut),
+        Outcome::Failed { .. } | Outcome::Killed { .. } | Outcome::NotStarted { .. } => {
+            (action != Action::IsRunning).then_some(MessageId::ActionFailed)
+        }
+        Outcome::Done | Outcome::Cancelled | Outcome::Unseen => None,
     }
 }
 

@@ -231,16 +231,21 @@ impl Service {
             self.ready_owed = true;
             self.say_ready();
             on_ready();
-            tracing::info!(
-                "ready: {} instances from {}",
-                self.config.settings.instances.len(),
-                self.config.file.display()
-            );
+            self.log_ready();
         }
         if self.status_due.is_none() {
             self.status_due = Some(self.now());
         }
         finished
+    }
+
+    fn log_ready(&self) {
+        let file = self.config.file.display();
+        match self.config.settings.instances.len() {
+            // The packaged file is like this: nothing is wrong, but nothing will ever happen either.
+            0 => tracing::warn!("ready: no instance configured in {file}; add one and reload"),
+            count => tracing::info!("ready: {count} instances from {file}"),
+        }
     }
 
     fn now(&self) -> Instant {

@@ -48,7 +48,7 @@ pub fn status_line<'a>(
         left_out.of(role).sub_assign(1);
     }
     if list.is_empty() {
-        list.push_str("no instances are configured");
+        list.push_str("no instance configured");
     }
     format!("{}{list}{left_out}", kernel_clause(kernel, poll_every))
 }

@@ -15,6 +15,14 @@ pub(super) fn datagram(record: &Record) -> Vec<u8> {
     push(&mut bytes, "MESSAGE", message(record).as_bytes());
     push(&mut bytes, "PRIORITY", priority(record.level));
     push(&mut bytes, "SYSLOG_IDENTIFIER", b"keepstart");
+    if let Some(number) = record.message_id {
+        // systemd.journal-fields(7): the catalog finds its text by this.
+        push(
+            &mut bytes,
+            "MESSAGE_ID",
+            format!("{number:032x}").as_bytes(),
+        );
+    }
     push(&mut bytes, "TARGET", record.target.as_bytes());
     for (name, value) in COMMON.iter().zip(&record.common) {
         if let Some(value) = value {

@@ -4,6 +4,7 @@
 
 mod journal;
 mod line;
+mod message_id;
 mod queue;
 mod record;
 mod sink;
@@ -21,6 +22,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
+pub use message_id::MessageId;
 pub use queue::{Counts, Flushed};
 use queue::{Queue, QueueLayer};
 use sink::{JOURNAL_SOCKET, Sink, Stream};

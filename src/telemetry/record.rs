@@ -24,6 +24,8 @@ pub(super) struct Record {
     pub(super) level: Level,
     pub(super) target: &'static str,
     pub(super) message: String,
+    /// The number of a [`super::MessageId`], which only the journal shows.
+    pub(super) message_id: Option<u128>,
     /// The fields that are the same everywhere in the daemon, by [`COMMON`].
     pub(super) common: [Option<String>; COMMON.len()],
     /// All others, in the order of the event.
@@ -33,6 +35,9 @@ pub(super) struct Record {
 /// The names of the common fields: in an event, and in the journal behind `KEEPSTART_`.
 pub(super) const COMMON: [&str; 6] = ["instance", "role", "action", "job", "epoch", "transition"];
 
+/// The field of an event that holds the number of a [`super::MessageId`].
+const MESSAGE_ID: &str = "message_id";
+
 impl Record {
     /// A record without fields.
     pub(super) fn new(time: SystemTime, level: Level, target: &'static str, text: String) -> Self {
@@ -41,6 +46,7 @@ impl Record {
             level,
             target,
             message: text,
+            message_id: None,
             common: Default::default(),
             others: Vec::new(),
         }
@@ -78,6 +84,14 @@ impl Record {
 impl Visit for Record {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.take(field, format_args!("{value:?}"));
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        if field.name() == MESSAGE_ID {
+            self.message_id = Some(value);
+        } else {
+            self.take(field, format_args!("{value}"));
+        }
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {

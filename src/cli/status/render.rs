@@ -29,7 +29,7 @@ pub(super) fn status(status: &Status, out: Out) -> String {
     let mut text = daemon(&status.daemon, out);
     text.push('\n');
     if status.instances.is_empty() {
-        text.push_str("no instances are configured\n");
+        text.push_str("no instance configured\n");
     }
     let instances: Vec<_> = status.instances.iter().collect();
     text.push_str(&table(&instances, out));

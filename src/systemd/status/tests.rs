@@ -117,7 +117,7 @@ fn each_state_has_its_words() {
     for (view, expected) in cases {
         assert_eq!(line(&[view]), expected);
     }
-    assert_eq!(line(&[]), "no instances are configured");
+    assert_eq!(line(&[]), "no instance configured");
 }
 
 #[test]

@@ -18,10 +18,12 @@ fn a_datagram_has_exactly_these_bytes() {
     let mut record = record(Level::WARN, "start failed");
     record.common =
         ["web", "MASTER", "start", "0000000a-1", "7", "web/7"].map(|v| Some(v.to_owned()));
+    record.message_id = Some(0xab);
     record.others = vec![("exit.code", "3".to_owned()), ("said", "a\nb".to_owned())];
     let expected: &[&[u8]] = &[
         b"MESSAGE\n\x26\0\0\0\0\0\0\0web: start failed exit.code=3 said=a\nb\n",
-        b"PRIORITY=4\nSYSLOG_IDENTIFIER=keepstart\nTARGET=keepstart::reactor\n",
+        b"PRIORITY=4\nSYSLOG_IDENTIFIER=keepstart\nMESSAGE_ID=000000000000000000000000000000ab\n",
+        b"TARGET=keepstart::reactor\n",
         b"KEEPSTART_INSTANCE=web\nKEEPSTART_ROLE=MASTER\nKEEPSTART_ACTION=start\n",
         b"KEEPSTART_JOB=0000000a-1\nKEEPSTART_EPOCH=7\nKEEPSTART_TRANSITION=web/7\n",
         b"KEEPSTART_EXIT_CODE=3\nKEEPSTART_SAID\n\x03\0\0\0\0\0\0\0a\nb\n",

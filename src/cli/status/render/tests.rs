@@ -97,7 +97,7 @@ fn a_file_without_instances_says_so() {
         daemon: daemon_status(),
         instances: Vec::new(),
     };
-    assert!(status(&whole, Out::plain()).ends_with("\nno instances are configured\n"));
+    assert!(status(&whole, Out::plain()).ends_with("\nno instance configured\n"));
 }
 
 #[test]
