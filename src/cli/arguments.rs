@@ -88,7 +88,7 @@ Example of a unit:
   [Service]
   Type=notify
   ExecStart=/usr/bin/keepstart -c /etc/keepstart/config.yaml run
-  ExecReload=/usr/bin/keepstart -c /etc/keepstart/config.yaml reload
+  ExecReload=/bin/kill -HUP $MAINPID
   KillMode=process")]
     Run(Run),
 
@@ -169,6 +169,11 @@ pub(super) struct Status {
 
 fn instance(text: &str) -> Result<InstanceName, BadInstanceName> {
     InstanceName::new(text)
+}
+
+/// The whole command line, under the binary's own name.
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Reads a command line whose first word is the program's name.

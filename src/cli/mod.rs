@@ -20,6 +20,11 @@ use arguments::{Arguments, Command};
 use exit::{Code, Ending, Failure};
 use out::Out;
 
+/// The description of the command line, of which the manual page and the completions are made.
+pub fn command() -> clap::Command {
+    arguments::command()
+}
+
 /// Runs the command of this process's command line.
 pub fn main() -> ExitCode {
     let out = Out::new();

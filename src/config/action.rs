@@ -13,7 +13,7 @@ use crate::machine::job::Action;
 use crate::machine::settings::{ActionSettings, Command};
 
 /// The keys of the long form. What else an action can be than a command stands here in place of `run`.
-const KEYS: [&str; 3] = ["run", "timeout", "kill-after"];
+pub(super) const KEYS: [&str; 3] = ["run", "timeout", "kill-after"];
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 const IS_RUNNING_TIMEOUT: Duration = Duration::from_secs(10);

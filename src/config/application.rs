@@ -9,7 +9,7 @@ use super::section::{Notes, Section};
 use super::tree::{Node, Value, quoted};
 use super::value::{boolean, choice, count, duration, text};
 
-const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 9] = [
     "daemon",
     "workspace",
     "pidfile",

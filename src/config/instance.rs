@@ -17,7 +17,7 @@ use crate::machine::settings::{
     VipRule,
 };
 
-const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 20] = [
     "nic",
     "vip",
     "role",
@@ -41,9 +41,9 @@ const KEYS: [&str; 20] = [
 ];
 
 /// What can give a role; other sources will stand beside it.
-const ROLE_KEYS: [&str; 1] = ["vip"];
-const VIP_KEYS: [&str; 3] = ["nic", "addresses", "match"];
-const RETRY_KEYS: [&str; 4] = ["first", "factor", "longest", "reset-after"];
+pub(super) const ROLE_KEYS: [&str; 1] = ["vip"];
+pub(super) const VIP_KEYS: [&str; 3] = ["nic", "addresses", "match"];
+pub(super) const RETRY_KEYS: [&str; 4] = ["first", "factor", "longest", "reset-after"];
 
 /// The defaults of the Python tool.
 pub(super) const SLEEP: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ mod application;
 mod effective;
 mod fault;
 mod instance;
+mod keys;
 mod read;
 mod scripts;
 mod section;
@@ -25,6 +26,7 @@ pub use self::application::{Application, Daemon, LogLevel, UnhonouredLogging};
 pub use self::effective::effective;
 pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
 pub use self::instance::Pace;
+pub use self::keys::known_keys;
 pub use self::read::FILE_SIZE_MAX;
 pub use self::scripts::Scripts;
 

@@ -1,0 +1,238 @@
+//! keepstart.yaml(5) against the parser: every key stands there, its default is the one that is taken, and its
+//! example is valid. And keepstart(8) has every command.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use keepstart::config;
+
+use crate::{pages, read};
+
+/// An entry of the manual.
+#[derive(Debug)]
+struct Entry {
+    section: String,
+    key: String,
+    /// What stands in brackets behind the key.
+    remark: String,
+    example: Vec<String>,
+}
+
+/// Roff's way to write a minus, undone.
+fn plain(line: &str) -> String {
+    line.replace("\\-", "-")
+}
+
+fn entries() -> Vec<Entry> {
+    let text = read("keepstart.yaml.5");
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut section = None;
+    let mut lines = text.lines().map(plain);
+    while let Some(line) = lines.next() {
+        if let Some(heading) = line.strip_prefix(".SH ") {
+            section = heading
+                .to_lowercase()
+                .strip_prefix("keys of ")
+                .map(str::to_owned);
+        } else if let Some(section) = &section {
+            let named = line
+                .strip_prefix(".BR ")
+                .and_then(|line| line.split_once(" \" ("));
+            if line == ".EX" {
+                let example = lines.by_ref().take_while(|line| line != ".EE");
+                entries.last_mut().expect("an entry").example = example.collect();
+            } else if let Some((key, remark)) = named {
+                let remark = remark
+                    .strip_suffix(")\"")
+                    .expect("a remark in brackets")
+                    .to_owned();
+                let (section, key) = (section.clone(), key.to_owned());
+                entries.push(Entry {
+                    section,
+                    key,
+                    remark,
+                    example: Vec::new(),
+                });
+            }
+        }
+    }
+    entries
+}
+
+#[test]
+fn every_key_of_the_parser_stands_in_the_manual_and_the_reverse() {
+    let mut documented: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for entry in entries() {
+        let (section, key) = (entry.section, entry.key);
+        let first = documented
+            .entry(section.clone())
+            .or_default()
+            .insert(key.clone());
+        assert!(first, "{key} stands twice in {section}");
+    }
+    let known = config::known_keys().into_iter().map(|(section, keys)| {
+        (
+            section.to_owned(),
+            keys.iter().map(ToString::to_string).collect(),
+        )
+    });
+    assert_eq!(documented, known.collect());
+}
+
+/// A whole file around a piece of one mapping, in which nothing else is said that need not be.
+fn whole(section: &str, piece: &[String]) -> String {
+    let has = |key: &str| {
+        piece
+            .iter()
+            .any(|line| line.starts_with(&format!("{key}:")))
+    };
+    let indented = |depth: usize| {
+        let lines = piece
+            .iter()
+            .map(|line| format!("{}{line}\n", " ".repeat(depth)));
+        lines.collect::<String>()
+    };
+    let missing = |keys: &[(&str, &str)], depth: usize| {
+        let lines = keys.iter().filter(|(key, _)| !has(key));
+        lines
+            .map(|(key, value)| format!("{}{key}: {value}\n", " ".repeat(depth)))
+            .collect::<String>()
+    };
+    let actions = [("start", "/bin/true"), ("stop", "/bin/true")];
+    let vip = if has("role") {
+        &[][..]
+    } else {
+        &[("vip", "192.0.2.1")][..]
+    };
+    match section {
+        "the file" if has("instances") || has("keepstart") => indented(0),
+        "the file" => format!("instances: {{}}\n{}", indented(0)),
+        "application" => format!("instances: {{}}\napplication:\n{}", indented(2)),
+        "an instance" => {
+            let base = missing(&actions, 4) + &missing(vip, 4);
+            format!("instances:\n  web:\n{base}{}", indented(4))
+        }
+        "retry" => {
+            let base = "instances:\n  web:\n    vip: 192.0.2.1\n    start: a\n    stop: a\n";
+            format!("{base}    retry:\n{}", indented(6))
+        }
+        "role" => {
+            let base = "instances:\n  web:\n    start: a\n    stop: a\n";
+            format!("{base}    role:\n{}", indented(6))
+        }
+        "role.vip" => {
+            let base = "instances:\n  web:\n    start: a\n    stop: a\n    role:\n      vip:\n";
+            format!(
+                "{base}{}{}",
+                missing(&[("addresses", "[192.0.2.1]")], 8),
+                indented(8)
+            )
+        }
+        "an action" => {
+            let base = "instances:\n  web:\n    vip: 192.0.2.1\n    stop: a\n    start:\n";
+            format!(
+                "{base}{}{}",
+                missing(&[("run", "/bin/true")], 6),
+                indented(6)
+            )
+        }
+        other => panic!("a section that this test does not know: {other}"),
+    }
+}
+
+/// What the program makes of a file.
+fn effective(text: &str) -> String {
+    let file = Path::new("/etc/keepstart/config.yaml");
+    let loaded = config::parse(text, file).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
+    config::effective(&loaded.config)
+}
+
+#[test]
+fn every_example_of_the_manual_is_valid() {
+    for entry in entries() {
+        let Entry {
+            section,
+            key,
+            example,
+            ..
+        } = &entry;
+        let first = example
+            .first()
+            .unwrap_or_else(|| panic!("{section}: {key} has no example"));
+        assert!(
+            first.starts_with(&format!("{key}:")),
+            "the example of {key} is of something else: {first}"
+        );
+        let text = whole(section, example);
+        effective(&text);
+        // An example shows something else than what is so anyway.
+        let said = entry.remark.strip_prefix("default ");
+        assert!(
+            said.is_none_or(|said| *first != format!("{key}: {said}")),
+            "{entry:?}"
+        );
+    }
+}
+
+#[test]
+fn every_default_of_the_manual_is_the_one_that_is_taken() {
+    let mut compared = 0;
+    for entry in entries() {
+        let Entry {
+            section,
+            key,
+            remark,
+            ..
+        } = &entry;
+        // What stands behind a semicolon is said of other cases.
+        let value = remark
+            .split(';')
+            .next()
+            .and_then(|remark| remark.strip_prefix("default "));
+        let Some(value) = value else {
+            assert!(
+                remark.starts_with("required") || remark.starts_with("no default: "),
+                "{entry:?}"
+            );
+            continue;
+        };
+        // An empty mapping needs something beside it to be a mapping at all.
+        let without = whole(section, &["x-nothing: 0".to_owned()]);
+        let with = whole(section, &[format!("{key}: {value}")]);
+        assert_eq!(effective(&with), effective(&without), "{key}: {value}");
+        compared += 1;
+    }
+    assert!(compared > 20, "only {compared} defaults were found");
+}
+
+#[test]
+fn the_generated_page_has_every_command_and_the_completions_too() {
+    let directory = tempfile::tempdir().unwrap();
+    pages::write(directory.path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).unwrap();
+    let page = plain(&read("keepstart.8"));
+    let command = keepstart::cli::command();
+    let names: Vec<_> = command
+        .get_subcommands()
+        .map(clap::Command::get_name)
+        .collect();
+    assert!(names.contains(&"status"), "{names:?}");
+    for name in names {
+        assert!(
+            page.contains(&format!(".SS {name}\n")),
+            "{name} is not in the page"
+        );
+        for file in [
+            "keepstart.bash",
+            "_keepstart",
+            "keepstart.fish",
+            "keepserver.bash",
+        ] {
+            assert!(read(file).contains(name), "{name} is not in {file}");
+        }
+    }
+    assert!(
+        !page.contains("--detached") && !page.contains("MESSAGE_IDS"),
+        "{page}"
+    );
+}
