@@ -24,7 +24,7 @@ fn the_units_are_valid_and_the_strict_one_works() {
     let machine = Machine::boot("units", Packages::get().directory());
     machine.run(SETUP);
     let verified =
-        machine.run("systemd-analyze verify keepstart.service keepstart@second.service 2>&1");
+        machine.run("systemd-analyze verify --man=no keepstart.service keepstart@second.service 2>&1");
     assert_eq!(verified, "");
     // The unit for further files differs in the file only.
     let unit = |name: &str| machine.run(&format!("systemctl cat {name} | grep -v '^#'"));
@@ -35,7 +35,7 @@ fn the_units_are_valid_and_the_strict_one_works() {
         "mkdir -p /etc/systemd/system/keepstart.service.d
          ln -s /usr/share/keepstart/hardening.conf /etc/systemd/system/keepstart.service.d/
          systemctl daemon-reload; systemctl restart keepstart
-         systemd-analyze verify keepstart.service 2>&1",
+         systemd-analyze verify --man=no keepstart.service 2>&1",
     );
     let strict = exposure(&machine);
     // The figures move a little with the version of systemd; those of 252 are in packaging/README.md.
