@@ -393,3 +393,6 @@ fn message_id_of(action: Action, outcome: &Outcome) -> Option<MessageId> {
 fn millis(span: Duration) -> f64 {
     span.as_secs_f64() * 1000.0
 }
+
+#[cfg(test)]
+mod tests;

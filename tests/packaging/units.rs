@@ -23,8 +23,8 @@ systemctl reload keepstart
 fn the_units_are_valid_and_the_strict_one_works() {
     let machine = Machine::boot("units", Packages::get().directory());
     machine.run(SETUP);
-    let verified =
-        machine.run("systemd-analyze verify --man=no keepstart.service keepstart@second.service 2>&1");
+    let verified = machine
+        .run("systemd-analyze verify --man=no keepstart.service keepstart@second.service 2>&1");
     assert_eq!(verified, "");
     // The unit for further files differs in the file only.
     let unit = |name: &str| machine.run(&format!("systemctl cat {name} | grep -v '^#'"));
