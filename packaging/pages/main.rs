@@ -1,28 +1,13 @@
-//! `cargo run --example pages -- DIRECTORY` writes the manual pages and the shell completions there.
+//! `cargo run --example pages -- DIRECTORY` writes the manual page and the shell completions there.
 
 mod pages;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    let Some(directory) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        return said("usage: pages DIRECTORY");
-    };
-    match pages::write(&directory) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => said(&format!(
-            "cannot write into {}: {error}",
-            directory.display()
-        )),
-    }
-}
+use anyhow::Context;
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a tool of the build, whose caller reads it"
-)]
-fn said(message: &str) -> ExitCode {
-    eprintln!("{message}");
-    ExitCode::FAILURE
+fn main() -> anyhow::Result<()> {
+    let directory = std::env::args_os().nth(1).map(PathBuf::from);
+    let directory = directory.context("usage: pages DIRECTORY")?;
+    pages::write(&directory).with_context(|| format!("cannot write into {}", directory.display()))
 }

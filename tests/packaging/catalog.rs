@@ -13,7 +13,7 @@ fn each_message_id_has_a_text_and_the_reverse() {
         .lines()
         .filter_map(|line| line.strip_prefix("-- "))
         .collect();
-    let explained: BTreeSet<_> = texts.iter().map(|id| id.to_string()).collect();
+    let explained: BTreeSet<_> = texts.iter().map(ToString::to_string).collect();
     assert_eq!(explained.len(), texts.len(), "a text stands twice");
     let known: BTreeSet<_> = MessageId::ALL
         .iter()

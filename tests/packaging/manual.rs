@@ -86,59 +86,63 @@ fn whole(section: &str, piece: &[String]) -> String {
             .iter()
             .any(|line| line.starts_with(&format!("{key}:")))
     };
-    let indented = |depth: usize| {
-        let lines = piece
-            .iter()
-            .map(|line| format!("{}{line}\n", " ".repeat(depth)));
-        lines.collect::<String>()
+    // The piece, after those of these lines whose keys it lacks.
+    let with = |needed: &[&str]| -> Vec<String> {
+        let lacks = |line: &&&str| !has(line.split(':').next().unwrap_or_default());
+        let needed = needed.iter().filter(lacks).map(ToString::to_string);
+        needed.chain(piece.iter().cloned()).collect()
     };
-    let missing = |keys: &[(&str, &str)], depth: usize| {
-        let lines = keys.iter().filter(|(key, _)| !has(key));
-        lines
-            .map(|(key, value)| format!("{}{key}: {value}\n", " ".repeat(depth)))
-            .collect::<String>()
-    };
-    let actions = [("start", "/bin/true"), ("stop", "/bin/true")];
-    let vip = if has("role") {
-        &[][..]
-    } else {
-        &[("vip", "192.0.2.1")][..]
-    };
-    match section {
-        "the file" if has("instances") || has("keepstart") => indented(0),
-        "the file" => format!("instances: {{}}\n{}", indented(0)),
-        "application" => format!("instances: {{}}\napplication:\n{}", indented(2)),
-        "an instance" => {
-            let base = missing(&actions, 4) + &missing(vip, 4);
-            format!("instances:\n  web:\n{base}{}", indented(4))
-        }
-        "retry" => {
-            let base = "instances:\n  web:\n    vip: 192.0.2.1\n    start: a\n    stop: a\n";
-            format!("{base}    retry:\n{}", indented(6))
-        }
-        "role" => {
-            let base = "instances:\n  web:\n    start: a\n    stop: a\n";
-            format!("{base}    role:\n{}", indented(6))
-        }
-        "role.vip" => {
-            let base = "instances:\n  web:\n    start: a\n    stop: a\n    role:\n      vip:\n";
-            format!(
-                "{base}{}{}",
-                missing(&[("addresses", "[192.0.2.1]")], 8),
-                indented(8)
-            )
-        }
-        "an action" => {
-            let base = "instances:\n  web:\n    vip: 192.0.2.1\n    stop: a\n    start:\n";
-            format!(
-                "{base}{}{}",
-                missing(&[("run", "/bin/true")], 6),
-                indented(6)
-            )
-        }
+    let (keys, lines): (&[&str], Vec<String>) = match section {
+        "the file" if has("instances") || has("keepstart") => (&[], with(&[])),
+        "the file" => (&[], with(&["instances: {}"])),
+        "application" => (&["instances: {}", "application:"], with(&[])),
+        "an instance" if has("role") => (&["instances:", "  web:"], with(&["start: a", "stop: a"])),
+        "an instance" => (
+            &["instances:", "  web:"],
+            with(&["start: a", "stop: a", "vip: 192.0.2.1"]),
+        ),
+        "retry" => (
+            &[
+                "instances:",
+                "  web:",
+                "    vip: 192.0.2.1",
+                ACTIONS,
+                "    retry:",
+            ],
+            with(&[]),
+        ),
+        "role" => (&["instances:", "  web:", ACTIONS, "    role:"], with(&[])),
+        "role.vip" => (
+            &["instances:", "  web:", ACTIONS, "    role:", "      vip:"],
+            with(&["addresses: [192.0.2.1]"]),
+        ),
+        "an action" => (
+            &[
+                "instances:",
+                "  web:",
+                "    vip: 192.0.2.1",
+                "    stop: a",
+                "    start:",
+            ],
+            with(&["run: /bin/true"]),
+        ),
         other => panic!("a section that this test does not know: {other}"),
-    }
+    };
+    let last = keys.last().copied().unwrap_or_default();
+    let depth = last.len() - last.trim_start().len() + 2 * usize::from(!last.is_empty());
+    let indented = lines
+        .iter()
+        .map(|line| format!("{}{line}", " ".repeat(depth)));
+    let whole: Vec<_> = keys
+        .iter()
+        .map(ToString::to_string)
+        .chain(indented)
+        .collect();
+    whole.join("\n")
 }
+
+/// The actions of an instance.
+const ACTIONS: &str = "    start: a\n    stop: a";
 
 /// What the program makes of a file.
 fn effective(text: &str) -> String {

@@ -240,7 +240,8 @@ impl Machine {
         let said = RefCell::new(String::new());
         let looked = || {
             let output = self.try_run(script);
-            *said.borrow_mut() = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            let now = String::from_utf8_lossy(&output.stdout);
+            said.replace(now.trim().to_owned());
             right(&said.borrow())
         };
         let last = || format!("never: {what}; last: {}\n{}", said.borrow(), self.journal());
