@@ -55,7 +55,7 @@ impl Node {
     #[track_caller]
     fn install(&self, revision: &str) {
         self.machine.run(&match self.kind {
-            Kind::Deb => format!("dpkg --install /shared/{revision}/*.deb"),
+            Kind::Deb => format!("apt-get install --yes /shared/{revision}/*.deb"),
             Kind::Rpm => format!("{RPM} --upgrade /shared/{revision}/*.rpm"),
         });
     }

@@ -14,6 +14,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -264,7 +265,14 @@ impl Drop for Machine {
         drop(self.nspawn.kill());
         drop(self.nspawn.wait());
         for group in &self.groups {
-            remove_group(group);
+            // Those who were killed are in it until they are gone.
+            for _ in 0..200 {
+                remove_group(group);
+                if !group.exists() {
+                    break;
+                }
+                sleep(Duration::from_millis(10));
+            }
         }
     }
 }
