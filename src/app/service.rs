@@ -142,9 +142,6 @@ impl Service {
             listener,
         } = doors;
         self.listen(listener, requests);
-        if let Some(logging) = &self.config.logging {
-            tracing::warn!("{logging}");
-        }
         let every = self.notifier.borrow().watchdog_interval();
         let mut watchdog = every.map(|every| tokio::time::interval(every / 2));
         let result = loop {

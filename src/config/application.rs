@@ -1,12 +1,11 @@
-//! The `application:` and `logging:` sections: what concerns the daemon as a process. Pure.
+//! The `application:` section: what concerns the daemon as a process. Pure.
 
-use std::fmt;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::section::{Notes, Section};
-use super::tree::{Node, Value, quoted};
+use super::tree::{Node, quoted};
 use super::value::{boolean, choice, count, duration, text};
 
 pub(super) const KEYS: [&str; 9] = [
@@ -109,51 +108,6 @@ impl LogLevel {
     }
 }
 
-/// A `logging:` section, which is accepted whatever it holds and not yet followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UnhonouredLogging {
-    /// A mapping for Python's `logging.config.dictConfig`.
-    Mapping {
-        /// How many keys it has.
-        keys: usize,
-    },
-    /// The path of a logging.conf, as it is written.
-    File(String),
-    /// Something else, described.
-    Other(String),
-}
-
-impl UnhonouredLogging {
-    pub(super) fn read(node: &Node<'_>) -> Option<Self> {
-        match &node.value {
-            Value::Null => None,
-            Value::Mapping(entries) => Some(Self::Mapping {
-                keys: entries.len(),
-            }),
-            Value::Text(path) => Some(Self::File(path.clone().into_owned())),
-            other @ (Value::Bool(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::List(_)
-            | Value::Tagged(_)) => Some(Self::Other(other.describe())),
-        }
-    }
-}
-
-/// One line for the log.
-impl fmt::Display for UnhonouredLogging {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the logging section (")?;
-        match self {
-            Self::Mapping { keys: 1 } => f.write_str("a mapping with 1 key")?,
-            Self::Mapping { keys } => write!(f, "a mapping with {keys} keys")?,
-            Self::File(path) => write!(f, "the file {}", quoted(path))?,
-            Self::Other(found) => f.write_str(found)?,
-        }
-        f.write_str(") is accepted but not yet honoured")
-    }
-}
-
 /// Reads `application:`. `home` is the directory of the file.
 pub(super) fn read(
     node: &Node<'_>,
@@ -188,7 +142,8 @@ pub(super) fn read(
     (application, starts_at_once.unwrap_or(STARTS_AT_ONCE))
 }
 
-fn path(node: &Node<'_>, base: &Path) -> Result<PathBuf, String> {
+/// Reads a path, which is relative to `base`.
+pub(super) fn path(node: &Node<'_>, base: &Path) -> Result<PathBuf, String> {
     let text = text(node, "a path")?;
     if text.starts_with('~') {
         let found = quoted(&text);

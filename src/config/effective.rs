@@ -9,22 +9,26 @@ use serde::{Serialize, Serializer};
 
 use super::Config;
 use super::action::is_plain_path;
-use super::application::{Daemon, LogLevel, UnhonouredLogging};
+use super::application::{Daemon, LogLevel};
 use super::instance::Pace;
+use super::logging::{Logging, written};
 use super::value::write_duration;
 use crate::machine::settings::{
     ActionSettings, Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
 };
 
 /// The configuration in the native form, with all defaults. Loaded under the same file name it gives an equal
-/// configuration again, but for a `logging:` mapping, of which only a comment is left.
+/// configuration again, but for a logging.conf, which stands in it as the mapping that says the same.
 pub fn effective(config: &Config) -> String {
     let file = File::of(config);
     // Strings, numbers, lists and mappings with text keys: the serializer refuses none of them.
     let text = serde_yaml::to_string(&file).unwrap_or_else(|error| format!("# {error}\n"));
     match &config.logging {
-        None | Some(UnhonouredLogging::File(_)) => text,
-        Some(other) => format!("{text}# {other}\n"),
+        Some(Logging {
+            file: Some(file),
+            plan: Some(_),
+        }) => format!("{text}# logging: read from {}\n", file.display()),
+        Some(_) | None => text,
     }
 }
 
@@ -42,7 +46,7 @@ struct File<'c> {
     application: Application<'c>,
     instances: BTreeMap<&'c str, Instance<'c>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    logging: Option<&'c str>,
+    logging: Option<serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -140,12 +144,12 @@ impl<'c> File<'c> {
                 log_level: application.log_level.map(LogLevel::as_str),
             },
             instances: instances.collect(),
-            logging: match &config.logging {
-                Some(UnhonouredLogging::File(path)) => Some(path),
-                Some(UnhonouredLogging::Mapping { .. } | UnhonouredLogging::Other(_)) | None => {
-                    None
-                }
-            },
+            logging: config.logging.as_ref().and_then(|logging| match logging {
+                Logging {
+                    plan: Some(plan), ..
+                } => Some(written(plan)),
+                Logging { file, plan: None } => file.as_ref().map(|file| serde_json::json!(file)),
+            }),
         }
     }
 }

@@ -67,6 +67,15 @@ impl Faults {
         }
     }
 
+    /// Adds those of another file, of which as many are told as there is room for.
+    pub(super) fn append(&mut self, mut others: Self) {
+        let room = TOLD_MAX.saturating_sub(self.list.len());
+        let untold = others.list.len().saturating_sub(room);
+        others.list.truncate(room);
+        self.list.append(&mut others.list);
+        self.more += untold + others.more;
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -121,6 +130,14 @@ impl Findings {
         } else {
             self.left_out += 1;
         }
+    }
+
+    /// Adds all of other findings.
+    pub(super) fn append(&mut self, others: Self) {
+        for (at, message) in others.kept {
+            self.add(at, message);
+        }
+        self.left_out += others.left_out;
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,10 +1,10 @@
 //! What a person writes: one YAML file, read, checked, and turned into settings without a gap, or refused with
 //! every fault at its line and column.
 //!
-//! The way of a file: `read` takes at most 16 MiB of text, `tree` makes values with places of it, `application`
-//! and `instance` check them and fill in the defaults, `scripts` warns of what the file names and the disk
-//! lacks. [`effective()`] goes the way back. [`load`] and [`Scripts::look`] read the disk and may wait for it, so
-//! the reactor's thread never calls them; all else is pure.
+//! The way of a file: `read` takes at most 16 MiB of text, `tree` makes values with places of it, `application`,
+//! `instance` and [`logging`] check them and fill in the defaults, `scripts` warns of what the file names and the
+//! disk lacks. [`effective()`] goes the way back. [`load`] and [`Scripts::look`] read the disk and may wait for it,
+//! so the reactor's thread never calls them; all else is pure.
 
 mod action;
 mod application;
@@ -12,6 +12,7 @@ mod effective;
 mod fault;
 mod instance;
 mod keys;
+pub mod logging;
 mod read;
 mod scripts;
 mod section;
@@ -22,11 +23,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::application::{Application, Daemon, LogLevel, UnhonouredLogging};
+pub use self::application::{Application, Daemon, LogLevel};
 pub use self::effective::effective;
 pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
 pub use self::instance::Pace;
 pub use self::keys::known_keys;
+pub use self::logging::Logging;
 pub use self::read::FILE_SIZE_MAX;
 pub use self::scripts::Scripts;
 
@@ -50,7 +52,7 @@ pub struct Config {
     /// The daemon as a process.
     pub application: Application,
     /// A `logging:` section, if there is one.
-    pub logging: Option<UnhonouredLogging>,
+    pub logging: Option<Logging>,
     /// What the machine needs.
     pub settings: Settings,
     /// How often each instance is looked at, as the file says it; the same names as in `settings`.
@@ -93,7 +95,18 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     Ok(checked.finish(path))
 }
 
-/// As [`load`], with a look at the scripts, for as long as that takes.
+/// As [`load`], with the logging.conf that the file may name: for whoever logs by it.
+///
+/// # Errors
+///
+/// Everything that is wrong with the file.
+pub fn load_with_logging(path: &Path) -> Result<Loaded, LoadError> {
+    let mut loaded = load(path)?;
+    read_logging(&mut loaded);
+    Ok(loaded)
+}
+
+/// As [`load_with_logging`], with a look at the scripts, for as long as that takes.
 ///
 /// # Errors
 ///
@@ -101,7 +114,24 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 pub fn load_with_scripts(path: &Path) -> Result<Loaded, LoadError> {
     let mut loaded = load(path)?;
     loaded.warnings.merge(loaded.scripts.look());
+    read_logging(&mut loaded);
     Ok(loaded)
+}
+
+/// Reads the logging.conf, where the file names one.
+fn read_logging(loaded: &mut Loaded) {
+    let config = &mut loaded.config;
+    let home = config.file.parent().unwrap_or(Path::new(""));
+    let base = config.application.workspace.as_deref().unwrap_or(home);
+    if let Some(Logging {
+        file: Some(file),
+        plan,
+    }) = &mut config.logging
+    {
+        let (found, warnings) = logging::read_file(file, base);
+        *plan = found;
+        loaded.warnings.append(warnings);
+    }
 }
 
 /// Checks a text as if `file_name` held it. Never touches the disk; relative paths are resolved against the
@@ -195,7 +225,9 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
     let pace_of = instances.iter().map(|i| (i.settings.name.clone(), i.pace));
     Some(Config {
         paces: pace_of.collect(),
-        logging: top.get("logging").and_then(UnhonouredLogging::read),
+        logging: top
+            .get("logging")
+            .and_then(|node| logging::section(node, places.base, notes)),
         file,
         application,
         settings,

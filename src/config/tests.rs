@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Config, Daemon, FILE_SIZE_MAX, Loaded, LogLevel, TOLD_MAX, UnhonouredLogging, effective, load,
+    Config, Daemon, FILE_SIZE_MAX, Loaded, LogLevel, Logging, TOLD_MAX, effective, load,
     load_with_scripts, parse,
 };
 use crate::machine::settings::{
@@ -44,7 +44,15 @@ fn the_python_tools_file_is_taken_as_it_is() {
     assert_eq!(config.application.workspace.as_deref(), Some(workspace));
     let pidfile = workspace.join("ssh-proxy-server.pid");
     assert_eq!(config.application.pidfile, Some(pidfile));
-    assert_eq!(config.logging, Some(UnhonouredLogging::Mapping { keys: 6 }));
+    let plan = config
+        .logging
+        .as_ref()
+        .and_then(|logging| logging.plan.as_ref());
+    let (level, handlers) = plan.unwrap().route("keepstart");
+    assert_eq!(
+        (level.name().as_ref(), handlers),
+        ("DEBUG", vec!["console"])
+    );
     assert_eq!(config.settings.poll_every, Duration::from_secs(2));
     assert_eq!(config.settings.audit_every, Duration::from_mins(2));
     let default = instance(&config, "default");
@@ -130,12 +138,11 @@ fn every_key_is_honoured() {
     assert_eq!(web.arguments, Arguments::Keepalived);
     let greeting = ("GREETING".into(), "hällo \"you\"\n".into());
     assert_eq!(web.environment, [greeting, ("PORT".into(), "8080".into())]);
-    assert_eq!(
-        config.logging.as_ref().map(ToString::to_string).as_deref(),
-        Some(
-            "the logging section (the file \"/etc/keepstart/logging.conf\") is accepted but not yet honoured"
-        )
-    );
+    let logging = Logging {
+        file: Some("/etc/keepstart/logging.conf".into()),
+        plan: None,
+    };
+    assert_eq!(config.logging, Some(logging));
 }
 
 #[test]
@@ -245,14 +252,8 @@ fn scripts_that_cannot_run_are_warned_of() {
 #[test]
 fn the_effective_configuration_loads_to_the_same() {
     for text in [EVERYTHING, PYTHON_SAMPLE, "instances: {}"] {
-        let mut config = parsed(text).config;
+        let config = parsed(text).config;
         let written = effective(&config);
-        if let Some(UnhonouredLogging::Mapping { .. }) = config.logging {
-            assert!(written.ends_with(
-                "\n# the logging section (a mapping with 6 keys) is accepted but not yet honoured\n"
-            ));
-            config.logging = None;
-        }
         assert_eq!(parsed(&written).config, config, "{written}");
     }
 }

@@ -1,0 +1,555 @@
+//! One handler of a `dictConfig` mapping: its class and what that class is given. Pure; what it finds is told as
+//! a fault in `notes`, of which the caller's caller makes warnings.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use super::level::{Level, level};
+use super::mapping::tell_of_filters;
+use crate::config::application::path;
+use crate::config::section::{Notes, Section};
+use crate::config::tree::{Entry, Node, Value, quoted};
+use crate::config::value::{any_text, boolean, count, text};
+
+/// Where the lines of a handler go, and which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handler {
+    /// Where.
+    pub output: Output,
+    /// It takes records from this level.
+    pub level: Level,
+    /// The name of its formatter; `None`: the line is the message alone.
+    pub formatter: Option<String>,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// To one of the process's own streams.
+    Standard(Standard),
+    /// To a file.
+    File(File),
+    /// To a syslog daemon.
+    Syslog {
+        /// Where it listens.
+        address: Syslog,
+        /// The number of the facility, below 24.
+        facility: u8,
+    },
+    /// To the journal, with its fields; the formatter has no meaning.
+    Journal,
+    /// Nowhere.
+    Null,
+}
+
+/// A stream of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standard {
+    /// File descriptor 1.
+    Out,
+    /// File descriptor 2.
+    Error,
+}
+
+/// Where a syslog daemon listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Syslog {
+    /// A Unix datagram socket.
+    Unix(PathBuf),
+    /// A UDP port.
+    Udp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+}
+
+/// A log file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Absolute.
+    pub path: PathBuf,
+    /// What becomes of what is in it.
+    pub mode: Mode,
+    /// When it is opened.
+    pub opening: Opening,
+    /// What becomes of it when it is old or long.
+    pub keeping: Keeping,
+}
+
+/// What becomes of what is in the file when the daemon starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It stays (`a`).
+    Append,
+    /// It is thrown away (`w`).
+    Truncate,
+}
+
+/// When the file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// At once.
+    AtOnce,
+    /// With the first record (`delay`).
+    Delayed,
+}
+
+/// What becomes of a log file when it is old or long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nothing (`FileHandler`).
+    Plain,
+    /// It is opened again when it was replaced (`WatchedFileHandler`).
+    Watched,
+    /// `RotatingFileHandler`.
+    BySize {
+        /// The length that no file reaches, in characters as Python counts them; 0: it grows.
+        chars_max: u64,
+        /// How many `.1`, `.2`, … there are; 0: it grows.
+        backups: u32,
+    },
+    /// `TimedRotatingFileHandler`.
+    ByTime {
+        /// The unit.
+        when: When,
+        /// How many of them.
+        interval: NonZeroU32,
+        /// How many old files stay; 0: all.
+        backups: u32,
+        /// Whose midnight, and whose time is in the name.
+        zone: Zone,
+    },
+}
+
+/// The unit of a rotation by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// `S`.
+    Seconds,
+    /// `M`.
+    Minutes,
+    /// `H`.
+    Hours,
+    /// `D`: 24 hours.
+    Days,
+    /// `midnight`.
+    Midnight,
+    /// `W0` to `W6`: the midnight that ends this day, 0 is Monday.
+    Weekday(u8),
+}
+
+/// Whose time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Zone {
+    /// That of this machine.
+    Local,
+    /// UTC (`utc: true`).
+    Utc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Stream,
+    File,
+    Watched,
+    Rotating,
+    Timed,
+    Syslog,
+    Journal,
+    Null,
+}
+
+/// The classes by the last word of their path, and what each is given besides [`COMMON`].
+const CLASSES: [(&str, Class, &[&str]); 9] = [
+    ("StreamHandler", Class::Stream, &["stream"]),
+    (
+        "FileHandler",
+        Class::File,
+        &["filename", "mode", "encoding", "delay", "errors"],
+    ),
+    (
+        "WatchedFileHandler",
+        Class::Watched,
+        &["filename", "mode", "encoding", "delay", "errors"],
+    ),
+    (
+        "RotatingFileHandler",
+        Class::Rotating,
+        &[
+            "filename",
+            "mode",
+            "maxBytes",
+            "backupCount",
+            "encoding",
+            "delay",
+            "errors",
+        ],
+    ),
+    (
+        "TimedRotatingFileHandler",
+        Class::Timed,
+        &[
+            "filename",
+            "when",
+            "interval",
+            "backupCount",
+            "encoding",
+            "delay",
+            "utc",
+            "errors",
+        ],
+    ),
+    (
+        "SysLogHandler",
+        Class::Syslog,
+        &["address", "facility", "socktype"],
+    ),
+    ("JournalHandler", Class::Journal, &[]),
+    ("JournaldLogHandler", Class::Journal, &[]),
+    ("NullHandler", Class::Null, &[]),
+];
+const COMMON: [&str; 5] = ["class", "level", "formatter", "filters", "()"];
+
+impl When {
+    /// As it is written in the file.
+    pub(super) fn written(self) -> String {
+        match self {
+            Self::Seconds => "S".into(),
+            Self::Minutes => "M".into(),
+            Self::Hours => "H".into(),
+            Self::Days => "D".into(),
+            Self::Midnight => "midnight".into(),
+            Self::Weekday(day) => format!("W{day}"),
+        }
+    }
+}
+
+/// Reads one entry of `handlers:`, which messages call `name`.
+pub(super) fn read(
+    entry: &Entry<'_>,
+    name: &str,
+    base: &Path,
+    notes: &mut Notes<'_>,
+) -> Option<Handler> {
+    let mut known: Vec<&str> = COMMON.to_vec();
+    known.extend(CLASSES.iter().flat_map(|(_, _, keys)| keys.iter()));
+    known.sort_unstable();
+    known.dedup();
+    let section = Section::open(&entry.value, entry.at, name, &known, notes)?;
+    tell_of_filters(&section, notes);
+    let class = class(&section, notes);
+    let own = CLASSES.iter().find(|(_, known, _)| *known == class);
+    let (class_name, own) = own.map_or(("", [].as_slice()), |(name, _, keys)| (name, keys));
+    for key in known
+        .iter()
+        .filter(|key| !COMMON.contains(key) && !own.contains(key))
+    {
+        if let (Some(_), Some(at)) = (section.get(key), section.key_at(key)) {
+            let message = format!("{name}: {key} has no meaning for a {class_name}");
+            notes.faults.add(at, message);
+        }
+    }
+    let output = match class {
+        Class::Stream => Output::Standard(stream(&section, notes)),
+        Class::File | Class::Watched | Class::Rotating | Class::Timed => {
+            file(class, &section, base, notes)
+        }
+        Class::Syslog => syslog(&section, notes),
+        Class::Journal => Output::Journal,
+        Class::Null => Output::Null,
+    };
+    let formatter = section.read("formatter", notes, |node| {
+        any_text(node, "the name of a formatter")
+    });
+    Some(Handler {
+        output,
+        level: section.read("level", notes, level).unwrap_or(Level::NOTSET),
+        formatter: formatter.filter(|name| !name.is_empty()),
+    })
+}
+
+/// The class; of one that is unknown, the nearest by what it is given.
+fn class(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Class {
+    let nearest = || {
+        let has = |key| section.get(key).is_some();
+        match () {
+            () if has("filename") && has("when") => (Class::Timed, "TimedRotatingFileHandler"),
+            () if has("filename") && has("maxBytes") => (Class::Rotating, "RotatingFileHandler"),
+            () if has("filename") => (Class::File, "FileHandler"),
+            () if has("address") => (Class::Syslog, "SysLogHandler"),
+            () => (Class::Stream, "StreamHandler (to stderr)"),
+        }
+    };
+    let node = section.get("()").or(section.get("class"));
+    if let Some(Node {
+        value: Value::Text(text),
+        ..
+    }) = node
+    {
+        let (path, word) = text.rsplit_once('.').unwrap_or(("", text));
+        let known = CLASSES.iter().find(|(name, ..)| *name == word);
+        let place = path.trim_start_matches("ext://");
+        if let Some(&(_, class, _)) = known
+            && (matches!(place, "" | "logging" | "logging.handlers" | "handlers")
+                || class == Class::Journal)
+        {
+            return class;
+        }
+    }
+    let (class, instead) = nearest();
+    let name = &section.name;
+    let message = match node {
+        Some(node) => format!(
+            "{name}: found {}, which is not one of Python's handlers that are known here; it is taken for a {instead}",
+            node.value.describe()
+        ),
+        None => format!("{name}: class is missing; it is taken for a {instead}"),
+    };
+    notes
+        .faults
+        .add(node.map_or(section.at, |node| node.at), message);
+    class
+}
+
+fn stream(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Standard {
+    let read = |node: &Node<'_>| match &node.value {
+        Value::Text(text) if text.ends_with("sys.stdout") => Ok(Standard::Out),
+        Value::Text(text) if text.ends_with("sys.stderr") => Ok(Standard::Error),
+        found => Err(format!(
+            "found {}, expected ext://sys.stdout or ext://sys.stderr; it is stderr",
+            found.describe()
+        )),
+    };
+    section
+        .read("stream", notes, read)
+        .unwrap_or(Standard::Error)
+}
+
+fn file(class: Class, section: &Section<'_, '_>, base: &Path, notes: &mut Notes<'_>) -> Output {
+    let filename = section.required(
+        "filename",
+        "the path of the log file (stderr is taken)",
+        notes,
+    );
+    let filename = filename.and_then(|_| section.read("filename", notes, |node| path(node, base)));
+    let Some(path) = filename else {
+        return Output::Standard(Standard::Error);
+    };
+    section.read("encoding", notes, encoding);
+    let mode = section.read("mode", notes, mode).unwrap_or(Mode::Append);
+    let delay = section.read("delay", notes, truth).unwrap_or(false);
+    let backups = section.read("backupCount", notes, whole).unwrap_or(0);
+    let keeping = match class {
+        Class::Watched => Keeping::Watched,
+        Class::Rotating => Keeping::BySize {
+            chars_max: section.read("maxBytes", notes, whole).unwrap_or(0),
+            backups: backups.try_into().unwrap_or(u32::MAX),
+        },
+        Class::Timed => Keeping::ByTime {
+            when: section.read("when", notes, when).unwrap_or(When::Hours),
+            interval: section
+                .read("interval", notes, count)
+                .unwrap_or(NonZeroU32::MIN),
+            backups: backups.try_into().unwrap_or(u32::MAX),
+            zone: match section.read("utc", notes, truth) {
+                Some(true) => Zone::Utc,
+                Some(false) | None => Zone::Local,
+            },
+        },
+        Class::File | Class::Stream | Class::Syslog | Class::Journal | Class::Null => {
+            Keeping::Plain
+        }
+    };
+    let rotates = matches!(keeping, Keeping::BySize { chars_max: 1.., .. });
+    Output::File(File {
+        path,
+        // What rotates is appended to, whatever the mode says.
+        mode: if rotates { Mode::Append } else { mode },
+        opening: if delay {
+            Opening::Delayed
+        } else {
+            Opening::AtOnce
+        },
+        keeping,
+    })
+}
+
+fn syslog(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Output {
+    let socktype = |node: &Node<'_>| match &node.value {
+        Value::Integer(2) => Ok(()),
+        Value::Text(text) if text.ends_with("SOCK_DGRAM") => Ok(()),
+        found => Err(format!(
+            "found {}, but only datagrams are sent",
+            found.describe()
+        )),
+    };
+    section.read("socktype", notes, socktype);
+    let local = || Syslog::Udp {
+        host: "localhost".into(),
+        port: 514,
+    };
+    Output::Syslog {
+        address: section
+            .read("address", notes, address)
+            .unwrap_or_else(local),
+        facility: section.read("facility", notes, facility).unwrap_or(1),
+    }
+}
+
+fn address(node: &Node<'_>) -> Result<Syslog, String> {
+    const EXPECTED: &str =
+        "expected a path such as /dev/log, or [host, port]; localhost, port 514, is taken";
+    match &node.value {
+        Value::Text(path) if !path.is_empty() => Ok(Syslog::Unix(PathBuf::from(&**path))),
+        Value::List(list) => {
+            if let [host, port] = list.as_slice()
+                && let Ok(host) = text(host, "a host")
+                && let Ok(port) = whole(port)
+                && let Ok(port) = u16::try_from(port)
+            {
+                return Ok(Syslog::Udp { host, port });
+            }
+            Err(format!("found a list, {EXPECTED}"))
+        }
+        found => Err(format!("found {}, {EXPECTED}", found.describe())),
+    }
+}
+
+/// The names of the facilities in the order of their numbers, as Python has them; syslog(3).
+pub(super) const FACILITIES: [&str; 24] = [
+    "kern",
+    "user",
+    "mail",
+    "daemon",
+    "auth",
+    "syslog",
+    "lpr",
+    "news",
+    "uucp",
+    "cron",
+    "authpriv",
+    "ftp",
+    "ntp",
+    "security",
+    "console",
+    "solaris-cron",
+    "local0",
+    "local1",
+    "local2",
+    "local3",
+    "local4",
+    "local5",
+    "local6",
+    "local7",
+];
+
+fn facility(node: &Node<'_>) -> Result<u8, String> {
+    let number = match &node.value {
+        Value::Text(text) => {
+            let word = text.rsplit_once("LOG_").map_or(&**text, |(_, word)| word);
+            let word = word.to_ascii_lowercase();
+            let word = if word == "solcron" {
+                "solaris-cron"
+            } else {
+                &word
+            };
+            FACILITIES.iter().position(|name| *name == word)
+        }
+        Value::Integer(number) => usize::try_from(*number).ok(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Mapping(_)
+        | Value::Tagged(_) => None,
+    };
+    number
+        .filter(|number| *number < FACILITIES.len())
+        .and_then(|number| u8::try_from(number).ok())
+        .ok_or_else(|| {
+            let found = node.value.describe();
+            format!(
+                "found {found}, expected one of {}; it is user",
+                FACILITIES.join(", ")
+            )
+        })
+}
+
+fn mode(node: &Node<'_>) -> Result<Mode, String> {
+    match &node.value {
+        Value::Text(text) if matches!(&**text, "a" | "at" | "a+") => Ok(Mode::Append),
+        Value::Text(text) if matches!(&**text, "w" | "wt" | "w+") => Ok(Mode::Truncate),
+        found => Err(format!(
+            "found {}, expected a or w; the file is appended to",
+            found.describe()
+        )),
+    }
+}
+
+fn encoding(node: &Node<'_>) -> Result<(), String> {
+    let word = text(node, "an encoding")?
+        .to_ascii_lowercase()
+        .replace('_', "-");
+    if matches!(&*word, "utf-8" | "utf8" | "ascii" | "us-ascii" | "locale") {
+        return Ok(());
+    }
+    Err(format!(
+        "found {}; the file is written in utf-8",
+        quoted(&word)
+    ))
+}
+
+fn when(node: &Node<'_>) -> Result<When, String> {
+    let word = text(node, "a unit of time")?.to_ascii_uppercase();
+    let day = word.strip_prefix('W').and_then(|day| day.parse().ok());
+    match &*word {
+        "S" => Ok(When::Seconds),
+        "M" => Ok(When::Minutes),
+        "H" => Ok(When::Hours),
+        "D" => Ok(When::Days),
+        "MIDNIGHT" => Ok(When::Midnight),
+        _ => day
+            .filter(|day| *day < 7)
+            .map(When::Weekday)
+            .ok_or_else(|| {
+                let found = node.value.describe();
+                format!(
+                    "found {found}, expected S, M, H, D, midnight or W0 (Monday) to W6; it is H"
+                )
+            }),
+    }
+}
+
+fn truth(node: &Node<'_>) -> Result<bool, String> {
+    match node.value {
+        Value::Integer(number) => Ok(number != 0),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::List(_)
+        | Value::Mapping(_)
+        | Value::Tagged(_) => boolean(node),
+    }
+}
+
+/// Reads a whole number from 0, also where it is written as `1e6`.
+fn whole(node: &Node<'_>) -> Result<u64, String> {
+    let number = match &node.value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::Text(text) => text.trim().replace('_', "").parse().ok(),
+        Value::Float(number) if number.fract() == 0.0 => format!("{number:.0}").parse().ok(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Mapping(_)
+        | Value::Tagged(_) => None,
+    };
+    number.ok_or_else(|| {
+        let found = node.value.describe();
+        format!("found {found}, expected a whole number from 0; it is 0")
+    })
+}
