@@ -28,7 +28,7 @@ use crate::action::{
 };
 use crate::bus::{ORDERS_MAX, Order, Updates};
 use crate::clock::Clock;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded};
 use crate::control::server::BindError;
 use crate::disk::{Disk, DiskParts};
 use crate::machine::Machine;
@@ -104,6 +104,10 @@ pub struct RunOptions {
     pub on_ready: Box<dyn FnOnce()>,
     /// How many log records have been dropped because their queue was full, for `status`.
     pub log_dropped: Box<dyn Fn() -> u64>,
+    /// Opens the log files again.
+    pub reopen_log: Box<dyn Fn()>,
+    /// Logs as this configuration says, after a reload.
+    pub change_log: Box<dyn Fn(&Config)>,
     /// The size of the netlink receive buffer, in bytes; `None`: the default. Small ones are for tests.
     pub receive_buffer_bytes: Option<usize>,
 }
@@ -113,6 +117,8 @@ impl Default for RunOptions {
         Self {
             on_ready: Box::new(|| {}),
             log_dropped: Box::new(|| 0),
+            reopen_log: Box::new(|| {}),
+            change_log: Box::new(|_| {}),
             receive_buffer_bytes: None,
         }
     }
@@ -180,6 +186,8 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         dropped,
         on_ready: options.on_ready,
         log_dropped: options.log_dropped,
+        reopen_log: options.reopen_log,
+        change_log: options.change_log,
     });
     let result = on_this_thread(runtime, service.run(doors, scripts));
     join(reactor_thread);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -56,6 +56,8 @@ pub(super) struct Service {
     /// Handed to the control socket when it begins.
     log_dropped: Option<Box<dyn Fn() -> u64>>,
     script_look: ScriptLook,
+    reopen_log: Box<dyn Fn()>,
+    change_log: Box<dyn Fn(&Config)>,
     /// A configuration that is being read.
     reading: Option<Reading>,
     /// When systemd is told what has changed.
@@ -73,7 +75,7 @@ pub(super) struct Doors {
 impl Doors {
     /// Installs the signal handlers and makes the control socket, within a runtime.
     pub(super) fn open(config: &Config, paths: &Paths) -> Result<Self, AppError> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1])
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
             .map_err(AppError::system("install the signal handlers"))?;
         let path = paths.control_socket();
         let group = config.application.control_group.as_deref();
@@ -93,6 +95,8 @@ pub(super) struct ServiceParts {
     pub(super) dropped: Arc<AtomicU64>,
     pub(super) on_ready: Box<dyn FnOnce()>,
     pub(super) log_dropped: Box<dyn Fn() -> u64>,
+    pub(super) reopen_log: Box<dyn Fn()>,
+    pub(super) change_log: Box<dyn Fn(&Config)>,
 }
 
 /// What woke the service.
@@ -127,6 +131,8 @@ impl Service {
             on_ready: Some(parts.on_ready),
             log_dropped: Some(parts.log_dropped),
             script_look: ScriptLook::default(),
+            reopen_log: parts.reopen_log,
+            change_log: parts.change_log,
             reading: None,
             status_due: None,
             ending: None,
@@ -281,6 +287,7 @@ impl Service {
         match signal {
             SIGHUP => self.begin_reload(None),
             SIGUSR1 => self.log_state().await,
+            SIGUSR2 => (self.reopen_log)(),
             _ if self.ending.is_some() => {
                 tracing::warn!("told to end for the second time: what runs is left running");
                 return true;

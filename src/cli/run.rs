@@ -16,6 +16,7 @@ use super::arguments::Run;
 use super::exit::{Code, Ending, Failure};
 use super::locate;
 use crate::app::{self, AppError, RunOptions};
+use crate::config::logging::Plan;
 use crate::config::{Config, LogLevel};
 use crate::control::server::BindError;
 use crate::state::{LockError, Paths};
@@ -86,10 +87,11 @@ fn daemon(given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
             Destination::File(log_file(&paths))
         }
     };
-    let filter = filter(&loaded.config, log_level)?;
+    let first_filter = filter(&loaded.config, log_level)?;
     let guard = telemetry::init(TelemetryOptions {
         destination: log,
-        filter,
+        filter: first_filter,
+        plan: plan(&loaded.config).cloned(),
     })
     .map_err(|error| Failure::of(Code::System, error))?;
     let log = log_file(&paths);
@@ -106,9 +108,20 @@ fn daemon(given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
     let guard = Rc::new(guard);
     let counted = guard.clone();
     let log_dropped = Box::new(move || counted.counts().dropped);
+    let (reopened, changed) = (guard.clone(), guard.clone());
+    let log_level = log_level.map(str::to_owned);
+    let change_log = Box::new(move |config: &Config| {
+        // What the command line and the environment say was understood when the daemon started.
+        if let Ok(filter) = filter(config, log_level.as_deref()) {
+            changed.set_filter(filter);
+        }
+        changed.set_plan(plan(config).cloned());
+    });
     let options = RunOptions {
         on_ready,
         log_dropped,
+        reopen_log: Box::new(move || reopened.reopen()),
+        change_log,
         receive_buffer_bytes: match how {
             How::Foreground {
                 receive_buffer_bytes,
@@ -132,7 +145,12 @@ fn log_file(paths: &Paths) -> PathBuf {
     paths.state_dir().join("keepstart.log")
 }
 
-/// What is logged: as the command line says, else the environment, else the file.
+/// The logging section, if there is one that can be followed.
+fn plan(config: &Config) -> Option<&Plan> {
+    config.logging.as_ref()?.plan.as_ref()
+}
+
+/// What is logged: as the command line says, else the environment, else the file's `log-level`, else its `logging`.
 fn filter(
     config: &Config,
     log_level: Option<&str>,
@@ -141,6 +159,9 @@ fn filter(
     let text = log_level
         .or(environment.as_deref())
         .or(config.application.log_level.map(LogLevel::as_str));
+    if let (None, Some(plan)) = (text, plan(config)) {
+        return Ok(telemetry::filter_of(plan));
+    }
     telemetry::filter(text).map_err(|error| Failure::of(Code::Usage, error))
 }
 

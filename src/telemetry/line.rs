@@ -38,20 +38,19 @@ pub(super) fn line(record: &Record, style: Style) -> String {
     let level = record.level.as_str();
     // Writing into a string has no way to fail.
     let _ = write!(line, "{reset} {level_colour}{level:>5}{reset} ");
-    push_body(&mut line, record);
-    for (name, value) in COMMON.iter().zip(&record.common).skip(1) {
-        if let Some(value) = value {
-            push_field(&mut line, dim, name, value, reset);
-        }
-    }
-    for (name, value) in &record.others {
-        push_field(&mut line, dim, name, value, reset);
-    }
+    push_body(&mut line, record, dim, reset);
     line.push('\n');
     line
 }
 
-fn push_body(line: &mut String, record: &Record) {
+/// What a line says: the message with its instance and all fields.
+pub(super) fn body(record: &Record) -> String {
+    let mut body = String::with_capacity(96);
+    push_body(&mut body, record, "", "");
+    body
+}
+
+fn push_body(line: &mut String, record: &Record, dim: &str, reset: &str) {
     if let Some(instance) = record.instance() {
         push_escaped(line, instance);
         line.push_str(": ");
@@ -61,6 +60,14 @@ fn push_body(line: &mut String, record: &Record) {
         line.push_str("| ");
     }
     push_escaped(line, &record.message);
+    for (name, value) in COMMON.iter().zip(&record.common).skip(1) {
+        if let Some(value) = value {
+            push_field(line, dim, name, value, reset);
+        }
+    }
+    for (name, value) in &record.others {
+        push_field(line, dim, name, value, reset);
+    }
 }
 
 fn push_field(line: &mut String, dim: &str, name: &str, value: &str, reset: &str) {

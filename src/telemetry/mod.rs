@@ -1,10 +1,14 @@
 //! The log: `tracing` events to a terminal, the journal or a file. Any thread may log and none ever waits: an
 //! event becomes an owned record in a bounded queue, and one thread of its own, `log`, writes. What does not
 //! fit is dropped and counted.
+//!
+//! With a `logging:` section ([`crate::config::logging`]) the thread writes as Python's logging would: `python` has
+//! its loggers, handlers and formats. What it cannot write there it writes where the log goes without the section.
 
 mod journal;
 mod line;
 mod message_id;
+mod python;
 mod queue;
 mod record;
 mod sink;
@@ -18,14 +22,16 @@ use std::time::Duration;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, reload};
 
 pub use message_id::MessageId;
 pub use queue::{Counts, Flushed};
 use queue::{Queue, QueueLayer};
 use sink::{JOURNAL_SOCKET, Sink, Stream};
+
+use crate::config::logging::Plan;
 
 /// The target of what scripts print. It may fill half of the queue, so that a script that prints without end
 /// does not push the daemon's own words out.
@@ -48,6 +54,8 @@ pub struct TelemetryOptions {
     pub destination: Destination,
     /// What; see [`filter`].
     pub filter: Targets,
+    /// A `logging:` section; then `destination` is for what the section's own ways do not take.
+    pub plan: Option<Plan>,
 }
 
 /// Why there is no log.
@@ -94,10 +102,16 @@ pub fn filter(text: Option<&str>) -> Result<Targets, FilterError> {
     })
 }
 
+/// What the `logging:` section wants to be logged.
+pub fn filter_of(plan: &Plan) -> Targets {
+    Targets::new().with_default(python::filter(plan))
+}
+
 /// The handle of the running log.
 #[derive(Debug)]
 pub struct Guard {
     queue: Arc<Queue>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl Guard {
@@ -109,6 +123,22 @@ impl Guard {
     /// What was lost on the way.
     pub fn counts(&self) -> Counts {
         self.queue.counts()
+    }
+
+    /// Opens the log files again: logrotate may have renamed them. Does not wait for it.
+    pub fn reopen(&self) {
+        self.queue.reopen();
+    }
+
+    /// Follows another `logging:` section from now on, or none. Does not wait for it.
+    pub fn set_plan(&self, plan: Option<Plan>) {
+        self.queue.set_plan(plan);
+    }
+
+    /// Logs something else from now on.
+    pub fn set_filter(&self, filter: Targets) {
+        // The only error is that the subscriber is gone, and with it everything that could be filtered.
+        let _ = self.filter.reload(filter);
     }
 }
 
@@ -129,6 +159,9 @@ pub fn init(options: TelemetryOptions) -> Result<Guard, TelemetryError> {
         }
     };
     let (subscriber, guard) = start(sink, options.filter)?;
+    if options.plan.is_some() {
+        guard.set_plan(options.plan);
+    }
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::Twice)?;
     Ok(guard)
 }
@@ -142,11 +175,16 @@ fn start(
         .name("log".to_owned())
         .spawn(move || writer.run())
         .map_err(TelemetryError::Thread)?;
+    let (layer, handle) = reload::Layer::new(filter);
     let queue = Arc::new(queue);
     let subscriber = Registry::default()
-        .with(filter)
+        .with(layer)
         .with(QueueLayer(Arc::clone(&queue)));
-    Ok((subscriber, Guard { queue }))
+    let guard = Guard {
+        queue,
+        filter: handle,
+    };
+    Ok((subscriber, guard))
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The queue between the threads that log and the thread that writes, and what happens at both of its ends.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,8 +11,10 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::OUTPUT_TARGET;
+use super::python::Loggers;
 use super::record::Record;
 use super::sink::{Sink, Written};
+use crate::config::logging::Plan;
 
 /// How many records wait for the writer at most. When it is full, a record is dropped and counted, and one
 /// line says how many when there is room again. At about 200 bytes a record this is 200 kB, and at most 11 MB.
@@ -32,8 +34,8 @@ const FLUSH_PAUSE: Duration = Duration::from_millis(2);
 pub struct Counts {
     /// Records that found the queue full.
     pub dropped: u64,
-    /// Records that the journal did not take and stderr did.
-    pub past_journal: u64,
+    /// Records that the journal or a log file did not take and stderr did.
+    pub elsewhere: u64,
     /// Records that could not be written anywhere.
     pub unwritten: u64,
 }
@@ -51,6 +53,24 @@ enum Message {
     Record(Box<Record>),
     /// Answered when all that came before is written.
     Flush(SyncSender<()>),
+    /// There are [`Orders`].
+    Look,
+}
+
+/// What the writer is to do besides writing. It stands beside the queue, so that a full one loses no order.
+#[derive(Debug, Default)]
+struct Orders {
+    /// The log files are opened again.
+    reopen: bool,
+    /// Another `logging:` section, or none.
+    plan: Option<Option<Plan>>,
+}
+
+/// Orders, and whether there are any, which the writer looks at with every record.
+#[derive(Debug, Default)]
+struct OrderBook {
+    is_written: AtomicBool,
+    orders: Mutex<Orders>,
 }
 
 /// What both ends count.
@@ -58,7 +78,7 @@ enum Message {
 struct Counters {
     waiting: AtomicUsize,
     dropped: AtomicU64,
-    past_journal: AtomicU64,
+    elsewhere: AtomicU64,
     unwritten: AtomicU64,
 }
 
@@ -67,13 +87,18 @@ struct Counters {
 pub(super) struct Queue {
     sender: SyncSender<Message>,
     counters: Arc<Counters>,
+    book: Arc<OrderBook>,
 }
 
 /// The receiving end, which the log thread owns.
 pub(super) struct Writer {
     receiver: Receiver<Message>,
     counters: Arc<Counters>,
+    book: Arc<OrderBook>,
+    /// Where records go without a `logging:` section, and what a section's own ways fall back on.
     sink: Sink,
+    /// The `logging:` section.
+    loggers: Option<Loggers>,
     /// How many dropped records have been told of.
     told: u64,
 }
@@ -82,14 +107,18 @@ pub(super) struct Writer {
 pub(super) fn queue(sink: Sink) -> (Queue, Writer) {
     let (sender, receiver) = mpsc::sync_channel(CAPACITY);
     let counters = Arc::new(Counters::default());
+    let book = Arc::new(OrderBook::default());
     let queue = Queue {
         sender,
         counters: Arc::clone(&counters),
+        book: Arc::clone(&book),
     };
     let writer = Writer {
         receiver,
         counters,
+        book,
         sink,
+        loggers: None,
         told: 0,
     };
     (queue, writer)
@@ -114,16 +143,39 @@ impl Queue {
         }
     }
 
+    /// Opens the log files again, as soon as the writer gets to it.
+    pub(super) fn reopen(&self) {
+        self.order(|orders| orders.reopen = true);
+    }
+
+    /// Follows this `logging:` section from now on, or none.
+    pub(super) fn set_plan(&self, plan: Option<Plan>) {
+        self.order(|orders| orders.plan = Some(plan));
+    }
+
+    fn order(&self, write: impl FnOnce(&mut Orders)) {
+        write(
+            &mut self
+                .book
+                .orders
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        self.book.is_written.store(true, Ordering::Release);
+        // A writer with a full queue looks before its next record.
+        let _ = self.sender.try_send(Message::Look);
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let Counters {
             waiting: _,
             dropped,
-            past_journal,
+            elsewhere,
             unwritten,
         } = &*self.counters;
         Counts {
             dropped: dropped.load(Ordering::Relaxed),
-            past_journal: past_journal.load(Ordering::Relaxed),
+            elsewhere: elsewhere.load(Ordering::Relaxed),
             unwritten: unwritten.load(Ordering::Relaxed),
         }
     }
@@ -159,7 +211,11 @@ impl Writer {
     /// The log thread: until the other end is gone.
     pub(super) fn run(mut self) {
         while let Ok(message) = self.receiver.recv() {
+            if self.book.is_written.swap(false, Ordering::Acquire) {
+                self.obey();
+            }
             match message {
+                Message::Look => {}
                 Message::Record(record) => {
                     self.write(&record);
                     let waiting = self.counters.waiting.fetch_sub(1, Ordering::Relaxed) - 1;
@@ -176,10 +232,35 @@ impl Writer {
         }
     }
 
+    fn obey(&mut self) {
+        let mut book = self
+            .book
+            .orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Orders { reopen, plan } = std::mem::take(&mut *book);
+        drop(book);
+        if reopen {
+            self.sink.reopen();
+            if let Some(loggers) = &mut self.loggers {
+                loggers.reopen(now(), &mut self.sink);
+            }
+        }
+        if let Some(plan) = plan {
+            // The files of the old ones are closed first: they may be those of the new ones.
+            self.loggers = None;
+            self.loggers = plan.map(|plan| Loggers::new(&plan, now(), &mut self.sink));
+        }
+    }
+
     fn write(&mut self, record: &Record) {
-        let counter = match self.sink.write(record) {
+        let written = match &mut self.loggers {
+            Some(loggers) => loggers.write(record, &mut self.sink),
+            None => self.sink.write(record),
+        };
+        let counter = match written {
             Written::Well => return,
-            Written::PastTheJournal => &self.counters.past_journal,
+            Written::Elsewhere => &self.counters.elsewhere,
             Written::Not => &self.counters.unwritten,
         };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -1,7 +1,9 @@
 //! One log record: an event's values, made text and owned, and bounded in size. Made on the thread that logs.
 //! Pure but for the time, which it is given.
 
+use std::cell::OnceCell;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tracing::field::{Field, Visit};
@@ -30,6 +32,45 @@ pub(super) struct Record {
     pub(super) common: [Option<String>; COMMON.len()],
     /// All others, in the order of the event.
     pub(super) others: Vec<(&'static str, String)>,
+    pub(super) source: Source,
+    pub(super) thread: Arc<ThreadName>,
+}
+
+/// Where in the sources a record is made; empty and 0 where that is unknown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) file: &'static str,
+    pub(super) line: u32,
+    pub(super) module: &'static str,
+}
+
+/// Who makes a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ThreadName {
+    pub(super) name: String,
+    /// The kernel's number of the thread.
+    pub(super) number: u32,
+}
+
+thread_local! {
+    /// Made once a thread, so that no record costs a system call for it.
+    static THREAD: OnceCell<Arc<ThreadName>> = const { OnceCell::new() };
+}
+
+fn this_thread() -> Arc<ThreadName> {
+    let make = || {
+        let number = rustix::thread::gettid().as_raw_nonzero().get();
+        Arc::new(ThreadName {
+            name: std::thread::current()
+                .name()
+                .unwrap_or("unnamed")
+                .to_owned(),
+            number: number.unsigned_abs(),
+        })
+    };
+    // Only a thread that is ending has no place for it any more.
+    let kept = THREAD.try_with(|thread| thread.get_or_init(make).clone());
+    kept.unwrap_or_else(|_| make())
 }
 
 /// The names of the common fields: in an event, and in the journal behind `KEEPSTART_`.
@@ -49,6 +90,8 @@ impl Record {
             message_id: None,
             common: Default::default(),
             others: Vec::new(),
+            source: Source::default(),
+            thread: this_thread(),
         }
     }
 
@@ -56,6 +99,11 @@ impl Record {
     pub(super) fn of(event: &Event<'_>, time: SystemTime) -> Self {
         let metadata = event.metadata();
         let mut record = Self::new(time, *metadata.level(), metadata.target(), String::new());
+        record.source = Source {
+            file: metadata.file().unwrap_or_default(),
+            line: metadata.line().unwrap_or_default(),
+            module: metadata.module_path().unwrap_or_default(),
+        };
         event.record(&mut record);
         record
     }

@@ -29,28 +29,25 @@ const FILE_BYTES_MAX: u64 = 10 << 20;
 #[derive(Debug)]
 pub(super) enum Sink {
     Stream(Stream),
-    Journal(Journal),
+    /// And a stream for when journald is away.
+    Journal(Journal, Stream),
     File(LogFile),
 }
 
 /// How a record was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Written {
     /// As it should be.
     Well,
-    /// To stderr, because journald did not take it.
-    PastTheJournal,
+    /// To stderr, because journald or the disk did not take it.
+    Elsewhere,
     /// Not at all.
     Not,
 }
 
 impl Sink {
     pub(super) fn journal(socket: PathBuf, fallback: Stream) -> Self {
-        Self::Journal(Journal {
-            path: socket,
-            socket: None,
-            fallback,
-        })
+        Self::Journal(Journal::new(socket), fallback)
     }
 
     pub(super) fn file(path: &Path) -> io::Result<Self> {
@@ -67,13 +64,39 @@ impl Sink {
         let result = match self {
             Self::Stream(stream) => stream.write(record),
             Self::File(file) => file.write(record),
-            Self::Journal(journal) => match journal.send(record) {
+            Self::Journal(journal, _) => match journal.send(record) {
                 Ok(()) => Ok(()),
-                Err(_) if journal.fallback.write(record).is_ok() => return Written::PastTheJournal,
-                Err(error) => Err(error),
+                Err(_) => return self.write_instead(record),
             },
         };
         result.map_or(Written::Not, |()| Written::Well)
+    }
+
+    /// Writes a record to the stream or file, where the journal did not take it.
+    pub(super) fn write_instead(&mut self, record: &Record) -> Written {
+        let result = match self {
+            Self::Stream(stream) | Self::Journal(_, stream) => stream.write(record),
+            Self::File(file) => file.write(record),
+        };
+        result.map_or(Written::Not, |()| Written::Elsewhere)
+    }
+
+    /// Writes a line of somebody else's making to the stream or file.
+    pub(super) fn write_text(&mut self, line: &str) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) | Self::Journal(_, stream) => {
+                stream.file.write_all(line.as_bytes())
+            }
+            Self::File(file) => file.write_text(line),
+        }
+    }
+
+    /// Opens the file again: what it was may have been renamed. If that fails, what it was goes on.
+    pub(super) fn reopen(&mut self) {
+        match self {
+            Self::Stream(_) | Self::Journal(..) => {}
+            Self::File(file) => file.reopen(),
+        }
     }
 }
 
@@ -125,16 +148,19 @@ fn is_stream(text: &str, descriptor: impl AsFd) -> bool {
     }
 }
 
-/// The journal's socket, and a stream for when journald is away.
+/// The journal's socket.
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
     socket: Option<UnixDatagram>,
-    fallback: Stream,
 }
 
 impl Journal {
-    fn send(&mut self, record: &Record) -> io::Result<()> {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, socket: None }
+    }
+
+    pub(super) fn send(&mut self, record: &Record) -> io::Result<()> {
         let socket = if let Some(socket) = self.socket.take() {
             socket
         } else {
@@ -160,13 +186,23 @@ pub(super) struct LogFile {
 
 impl LogFile {
     fn write(&mut self, record: &Record) -> io::Result<()> {
-        let line = line(record, Style::File);
+        self.write_text(&line(record, Style::File))
+    }
+
+    fn write_text(&mut self, line: &str) -> io::Result<()> {
         if self.bytes > 0 && self.bytes + line.len() as u64 > self.rename_at_bytes {
             self.begin_anew();
         }
         self.file.write_all(line.as_bytes())?;
         self.bytes += line.len() as u64;
         Ok(())
+    }
+
+    fn reopen(&mut self) {
+        if let Ok((file, bytes)) = open(&self.path) {
+            self.file = file;
+            self.bytes = bytes;
+        }
     }
 
     fn begin_anew(&mut self) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info, trace};
 
 use super::*;
 
@@ -48,14 +48,15 @@ fn events_become_lines_with_their_fields() {
 }
 
 #[test]
-fn the_filter_goes_by_target() {
+fn the_filter_goes_by_target_and_can_be_changed() {
     let (dir, subscriber, guard) = to_file(Some("warn,keepstart::telemetry=debug"));
     tracing::subscriber::with_default(subscriber, || {
         debug!("one");
         info!(target: "elsewhere", "two");
-        warn!(target: "elsewhere", "three");
+        guard.set_filter(filter(Some("trace")).unwrap());
+        trace!(target: "elsewhere", "three");
     });
-    assert_eq!(logged(&dir, &guard), ["DEBUG one", " WARN three"]);
+    assert_eq!(logged(&dir, &guard), ["DEBUG one", "TRACE three"]);
 }
 
 #[test]
@@ -75,6 +76,7 @@ fn a_file_that_cannot_be_opened_is_named() {
     let options = TelemetryOptions {
         destination: Destination::File("/nonexistent/log".into()),
         filter: filter(None).unwrap(),
+        plan: None,
     };
     let error = init(options).unwrap_err();
     assert_eq!(error.to_string(), "cannot log to /nonexistent/log");

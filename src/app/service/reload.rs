@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bus::Order;
-use crate::config::{self, Config, LoadError, Loaded};
+use crate::config::{self, Config, LoadError, Loaded, Logging};
 use crate::machine::message::Changes;
 use crate::machine::settings::InstanceName;
 use crate::systemd::Notifier;
@@ -58,7 +58,7 @@ impl Service {
     fn start_reading(&mut self, asked: Vec<Answer>) {
         let (sender, loaded) = oneshot::channel();
         let file = self.config.file.clone();
-        let load = move || drop(sender.send(config::load(&file)));
+        let load = move || drop(sender.send(config::load_with_logging(&file)));
         // A thread that could not be made drops the sender, which is told as an error.
         if let Err(error) = std::thread::Builder::new()
             .name("reload".into())
@@ -99,7 +99,20 @@ impl Service {
         }
     }
 
-    async fn adopt(&mut self, loaded: Loaded) -> Result<String, String> {
+    /// Takes the logging section of a new configuration, unless it is the same or a file that could not be read.
+    fn adopt_logging(&self, new: &mut Config) {
+        (self.reopen_log)();
+        let is_unread = |logging: &Logging| logging.plan.is_none();
+        if new.logging.as_ref().is_some_and(is_unread) {
+            new.logging.clone_from(&self.config.logging);
+        }
+        let (old, log_level) = (&self.config, self.config.application.log_level);
+        if (&old.logging, log_level) != (&new.logging, new.application.log_level) {
+            (self.change_log)(new);
+        }
+    }
+
+    async fn adopt(&mut self, mut loaded: Loaded) -> Result<String, String> {
         if !loaded.warnings.is_empty() {
             tracing::warn!("{}", loaded.warnings);
         }
@@ -109,6 +122,7 @@ impl Service {
         let (asks, changes) = oneshot::channel();
         let settings = Box::new(loaded.config.settings.clone());
         self.order(Order::Reload(settings, asks)).await?;
+        self.adopt_logging(&mut loaded.config);
         self.config = loaded.config;
         let changes = match timeout(REACTOR_DEADLINE, changes).await {
             Ok(Ok(changes)) => in_words(&changes),
@@ -164,7 +178,6 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         ("runtime-dir", old.runtime_dir != new.runtime_dir),
         ("state-dir", old.state_dir != new.state_dir),
         ("control-group", old.control_group != new.control_group),
-        ("log-level", old.log_level != new.log_level),
     ];
     changes
         .into_iter()

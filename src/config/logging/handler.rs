@@ -105,8 +105,8 @@ pub enum Keeping {
     Watched,
     /// `RotatingFileHandler`.
     BySize {
-        /// The length that no file reaches, in characters as Python counts them; 0: it grows.
-        chars_max: u64,
+        /// No file grows to this length, in bytes; 0: it grows.
+        bytes_max: u64,
         /// How many `.1`, `.2`, … there are; 0: it grows.
         backups: u32,
     },
@@ -344,7 +344,7 @@ fn file(class: Class, section: &Section<'_, '_>, base: &Path, notes: &mut Notes<
     let keeping = match class {
         Class::Watched => Keeping::Watched,
         Class::Rotating => Keeping::BySize {
-            chars_max: section.read("maxBytes", notes, whole).unwrap_or(0),
+            bytes_max: section.read("maxBytes", notes, whole).unwrap_or(0),
             backups: backups.try_into().unwrap_or(u32::MAX),
         },
         Class::Timed => Keeping::ByTime {
@@ -362,7 +362,7 @@ fn file(class: Class, section: &Section<'_, '_>, base: &Path, notes: &mut Notes<
             Keeping::Plain
         }
     };
-    let rotates = matches!(keeping, Keeping::BySize { chars_max: 1.., .. });
+    let rotates = matches!(keeping, Keeping::BySize { bytes_max: 1.., .. });
     Output::File(File {
         path,
         // What rotates is appended to, whatever the mode says.

@@ -136,7 +136,7 @@ fn both_forms_say_the_same() {
     };
     assert_eq!(file("size").path, Path::new("/srv/work/log/app.log"));
     let by_size = Keeping::BySize {
-        chars_max: 10 << 20,
+        bytes_max: 10 << 20,
         backups: 5,
     };
     assert_eq!(file("size").keeping, by_size);

@@ -78,9 +78,9 @@ fn file(file: &File) -> Value {
     let mut value = match &file.keeping {
         Keeping::Plain => json!({"class": "logging.FileHandler"}),
         Keeping::Watched => json!({"class": "logging.handlers.WatchedFileHandler"}),
-        Keeping::BySize { chars_max, backups } => json!({
+        Keeping::BySize { bytes_max, backups } => json!({
             "class": "logging.handlers.RotatingFileHandler",
-            "maxBytes": chars_max,
+            "maxBytes": bytes_max,
             "backupCount": backups,
         }),
         Keeping::ByTime {

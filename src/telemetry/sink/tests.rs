@@ -42,7 +42,7 @@ fn without_journald_records_go_to_stderr_until_it_is_back() {
     let path = dir.path().join("socket");
     let (mut reader, writer) = pipe();
     let mut sink = Sink::journal(path.clone(), Stream::to(writer, Style::Terminal));
-    assert_eq!(sink.write(&record("away")), Written::PastTheJournal);
+    assert_eq!(sink.write(&record("away")), Written::Elsewhere);
 
     for _ in 0..2 {
         let journald = UnixDatagram::bind(&path).unwrap();
@@ -68,7 +68,7 @@ fn a_journald_that_reads_nothing_costs_a_second_and_then_counts_as_away() {
     assert_eq!(results.next(), Some(Written::Well));
     assert_eq!(
         results.find(|written| *written != Written::Well),
-        Some(Written::PastTheJournal)
+        Some(Written::Elsewhere)
     );
 }
 
