@@ -56,6 +56,15 @@ pub(super) struct Entry<'t> {
 }
 
 impl Value<'_> {
+    /// The text, if it is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
     /// What a person calls it, for "found …".
     pub(super) fn describe(&self) -> String {
         match self {

@@ -62,8 +62,16 @@ enum Message {
 struct Orders {
     /// The log files are opened again.
     reopen: bool,
-    /// Another `logging:` section, or none.
-    plan: Option<Option<Plan>>,
+    change: Change,
+}
+
+/// Whether another `logging:` section is followed.
+#[derive(Debug, Default)]
+enum Change {
+    #[default]
+    None,
+    /// This one is, or none.
+    To(Option<Plan>),
 }
 
 /// Orders, and whether there are any, which the writer looks at with every record.
@@ -150,7 +158,7 @@ impl Queue {
 
     /// Follows this `logging:` section from now on, or none.
     pub(super) fn set_plan(&self, plan: Option<Plan>) {
-        self.order(|orders| orders.plan = Some(plan));
+        self.order(|orders| orders.change = Change::To(plan));
     }
 
     fn order(&self, write: impl FnOnce(&mut Orders)) {
@@ -238,7 +246,7 @@ impl Writer {
             .orders
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let Orders { reopen, plan } = std::mem::take(&mut *book);
+        let Orders { reopen, change } = std::mem::take(&mut *book);
         drop(book);
         if reopen {
             self.sink.reopen();
@@ -246,7 +254,7 @@ impl Writer {
                 loggers.reopen(now(), &mut self.sink);
             }
         }
-        if let Some(plan) = plan {
+        if let Change::To(plan) = change {
             // The files of the old ones are closed first: they may be those of the new ones.
             self.loggers = None;
             self.loggers = plan.map(|plan| Loggers::new(&plan, now(), &mut self.sink));

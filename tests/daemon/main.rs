@@ -18,6 +18,7 @@ mod commands;
 mod faults;
 mod hooks;
 mod leftovers;
+mod logging;
 mod netlink;
 mod overrun;
 mod places;

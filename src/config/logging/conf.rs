@@ -142,10 +142,7 @@ impl Conf<'_, '_, '_> {
         let word = class.rsplit('.').next().unwrap_or_default();
         let known = PARAMETERS.iter().find(|(known, _)| *known == word);
         if let Some((at, args)) = self.literal(group, "args") {
-            let values = match args {
-                Literal::List(values) => values,
-                one => vec![one],
-            };
+            let values = args.into_list();
             let parameters = known.map_or([].as_slice(), |(_, parameters)| parameters);
             let untaken = values.len().saturating_sub(parameters.len());
             if untaken > 0 {

@@ -298,8 +298,9 @@ impl<'t> Parser<'t> {
             return;
         };
         let fits = match (spec.kind, field.nature()) {
-            (Kind::Text | Kind::Repr, _) | (_, Nature::Integer) => spec.kind,
-            (Kind::Integer | Kind::Fixed, Nature::Fraction) => spec.kind,
+            (kind @ (Kind::Text | Kind::Repr), _)
+            | (kind, Nature::Integer)
+            | (kind @ (Kind::Integer | Kind::Fixed), Nature::Fraction) => kind,
             (Kind::Hex | Kind::UpperHex | Kind::Octal, Nature::Fraction) => Kind::Integer,
             (
                 Kind::Integer | Kind::Fixed | Kind::Hex | Kind::UpperHex | Kind::Octal,

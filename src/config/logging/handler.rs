@@ -1,15 +1,19 @@
 //! One handler of a `dictConfig` mapping: its class and what that class is given. Pure; what it finds is told as
 //! a fault in `notes`, of which the caller's caller makes warnings.
 
+mod values;
+
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+pub(super) use self::values::{FACILITIES, truth};
+use self::values::{address, encoding, facility, mode, when, whole};
 use super::level::{Level, level};
 use super::mapping::tell_of_filters;
 use crate::config::application::path;
 use crate::config::section::{Notes, Section};
-use crate::config::tree::{Entry, Node, Value, quoted};
-use crate::config::value::{any_text, boolean, count, text};
+use crate::config::tree::{Entry, Node, Value};
+use crate::config::value::{any_text, count};
 
 /// Where the lines of a handler go, and which.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -314,12 +318,12 @@ fn class(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Class {
 }
 
 fn stream(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Standard {
-    let read = |node: &Node<'_>| match &node.value {
-        Value::Text(text) if text.ends_with("sys.stdout") => Ok(Standard::Out),
-        Value::Text(text) if text.ends_with("sys.stderr") => Ok(Standard::Error),
-        found => Err(format!(
+    let read = |node: &Node<'_>| match node.value.as_text() {
+        Some(text) if text.ends_with("sys.stdout") => Ok(Standard::Out),
+        Some(text) if text.ends_with("sys.stderr") => Ok(Standard::Error),
+        Some(_) | None => Err(format!(
             "found {}, expected ext://sys.stdout or ext://sys.stderr; it is stderr",
-            found.describe()
+            node.value.describe()
         )),
     };
     section
@@ -377,13 +381,14 @@ fn file(class: Class, section: &Section<'_, '_>, base: &Path, notes: &mut Notes<
 }
 
 fn syslog(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Output {
-    let socktype = |node: &Node<'_>| match &node.value {
-        Value::Integer(2) => Ok(()),
-        Value::Text(text) if text.ends_with("SOCK_DGRAM") => Ok(()),
-        found => Err(format!(
-            "found {}, but only datagrams are sent",
-            found.describe()
-        )),
+    let socktype = |node: &Node<'_>| {
+        let word = node.value.as_text();
+        let is_datagram = matches!(node.value, Value::Integer(2))
+            || word.is_some_and(|word| word.ends_with("SOCK_DGRAM"));
+        let found = node.value.describe();
+        is_datagram
+            .then_some(())
+            .ok_or_else(|| format!("found {found}, but only datagrams are sent"))
     };
     section.read("socktype", notes, socktype);
     let local = || Syslog::Udp {
@@ -396,160 +401,4 @@ fn syslog(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Output {
             .unwrap_or_else(local),
         facility: section.read("facility", notes, facility).unwrap_or(1),
     }
-}
-
-fn address(node: &Node<'_>) -> Result<Syslog, String> {
-    const EXPECTED: &str =
-        "expected a path such as /dev/log, or [host, port]; localhost, port 514, is taken";
-    match &node.value {
-        Value::Text(path) if !path.is_empty() => Ok(Syslog::Unix(PathBuf::from(&**path))),
-        Value::List(list) => {
-            if let [host, port] = list.as_slice()
-                && let Ok(host) = text(host, "a host")
-                && let Ok(port) = whole(port)
-                && let Ok(port) = u16::try_from(port)
-            {
-                return Ok(Syslog::Udp { host, port });
-            }
-            Err(format!("found a list, {EXPECTED}"))
-        }
-        found => Err(format!("found {}, {EXPECTED}", found.describe())),
-    }
-}
-
-/// The names of the facilities in the order of their numbers, as Python has them; syslog(3).
-pub(super) const FACILITIES: [&str; 24] = [
-    "kern",
-    "user",
-    "mail",
-    "daemon",
-    "auth",
-    "syslog",
-    "lpr",
-    "news",
-    "uucp",
-    "cron",
-    "authpriv",
-    "ftp",
-    "ntp",
-    "security",
-    "console",
-    "solaris-cron",
-    "local0",
-    "local1",
-    "local2",
-    "local3",
-    "local4",
-    "local5",
-    "local6",
-    "local7",
-];
-
-fn facility(node: &Node<'_>) -> Result<u8, String> {
-    let number = match &node.value {
-        Value::Text(text) => {
-            let word = text.rsplit_once("LOG_").map_or(&**text, |(_, word)| word);
-            let word = word.to_ascii_lowercase();
-            let word = if word == "solcron" {
-                "solaris-cron"
-            } else {
-                &word
-            };
-            FACILITIES.iter().position(|name| *name == word)
-        }
-        Value::Integer(number) => usize::try_from(*number).ok(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Mapping(_)
-        | Value::Tagged(_) => None,
-    };
-    number
-        .filter(|number| *number < FACILITIES.len())
-        .and_then(|number| u8::try_from(number).ok())
-        .ok_or_else(|| {
-            let found = node.value.describe();
-            format!(
-                "found {found}, expected one of {}; it is user",
-                FACILITIES.join(", ")
-            )
-        })
-}
-
-fn mode(node: &Node<'_>) -> Result<Mode, String> {
-    match &node.value {
-        Value::Text(text) if matches!(&**text, "a" | "at" | "a+") => Ok(Mode::Append),
-        Value::Text(text) if matches!(&**text, "w" | "wt" | "w+") => Ok(Mode::Truncate),
-        found => Err(format!(
-            "found {}, expected a or w; the file is appended to",
-            found.describe()
-        )),
-    }
-}
-
-fn encoding(node: &Node<'_>) -> Result<(), String> {
-    let word = text(node, "an encoding")?
-        .to_ascii_lowercase()
-        .replace('_', "-");
-    if matches!(&*word, "utf-8" | "utf8" | "ascii" | "us-ascii" | "locale") {
-        return Ok(());
-    }
-    Err(format!(
-        "found {}; the file is written in utf-8",
-        quoted(&word)
-    ))
-}
-
-fn when(node: &Node<'_>) -> Result<When, String> {
-    let word = text(node, "a unit of time")?.to_ascii_uppercase();
-    let day = word.strip_prefix('W').and_then(|day| day.parse().ok());
-    match &*word {
-        "S" => Ok(When::Seconds),
-        "M" => Ok(When::Minutes),
-        "H" => Ok(When::Hours),
-        "D" => Ok(When::Days),
-        "MIDNIGHT" => Ok(When::Midnight),
-        _ => day
-            .filter(|day| *day < 7)
-            .map(When::Weekday)
-            .ok_or_else(|| {
-                let found = node.value.describe();
-                format!(
-                    "found {found}, expected S, M, H, D, midnight or W0 (Monday) to W6; it is H"
-                )
-            }),
-    }
-}
-
-fn truth(node: &Node<'_>) -> Result<bool, String> {
-    match node.value {
-        Value::Integer(number) => Ok(number != 0),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::List(_)
-        | Value::Mapping(_)
-        | Value::Tagged(_) => boolean(node),
-    }
-}
-
-/// Reads a whole number from 0, also where it is written as `1e6`.
-fn whole(node: &Node<'_>) -> Result<u64, String> {
-    let number = match &node.value {
-        Value::Integer(number) => u64::try_from(*number).ok(),
-        Value::Text(text) => text.trim().replace('_', "").parse().ok(),
-        Value::Float(number) if number.fract() == 0.0 => format!("{number:.0}").parse().ok(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Mapping(_)
-        | Value::Tagged(_) => None,
-    };
-    number.ok_or_else(|| {
-        let found = node.value.describe();
-        format!("found {found}, expected a whole number from 0; it is 0")
-    })
 }

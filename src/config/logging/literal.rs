@@ -20,6 +20,17 @@ pub(super) enum Literal {
     Name(String),
 }
 
+impl Literal {
+    /// The values of a tuple, or the one value that stands for one.
+    pub(super) fn into_list(self) -> Vec<Self> {
+        if let Self::List(values) = self {
+            values
+        } else {
+            vec![self]
+        }
+    }
+}
+
 /// Reads a text that is one literal.
 pub(super) fn literal(text: &str) -> Result<Literal, String> {
     let mut reader = Reader { rest: text };
@@ -186,13 +197,11 @@ impl<'t> Reader<'t> {
             return Ok(Literal::Integer(first));
         }
         self.blanks();
-        match self.number()? {
-            Literal::Integer(second) => first
-                .checked_mul(second)
-                .map(Literal::Integer)
-                .ok_or_else(|| "a number is too large".into()),
-            _ => Err(self.odd()),
-        }
+        let Literal::Integer(second) = self.number()? else {
+            return Err(self.odd());
+        };
+        let product = first.checked_mul(second).map(Literal::Integer);
+        product.ok_or_else(|| "a number is too large".into())
     }
 
     /// A name, or a text with a prefix such as `r'…'`.

@@ -125,20 +125,13 @@ impl Parts<'_> {
 }
 
 fn version(node: &Node<'_>) -> Result<(), String> {
-    match &node.value {
-        Value::Integer(1) => Ok(()),
-        found @ (Value::Null
-        | Value::Bool(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::List(_)
-        | Value::Mapping(_)
-        | Value::Tagged(_)) => Err(format!(
-            "found {}, expected 1; it is read as if it were",
-            found.describe()
-        )),
+    if let Value::Integer(1) = node.value {
+        return Ok(());
     }
+    let found = node.value.describe();
+    Err(format!(
+        "found {found}, expected 1; it is read as if it were"
+    ))
 }
 
 /// The entries of one part, none where it is absent.
@@ -221,50 +214,32 @@ fn logger(
     if let Some(level) = section.read("level", notes, level) {
         logger.level = level;
     }
-    let truth = |node: &Node<'_>| match node.value {
-        Value::Integer(number) => Ok(number != 0),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Float(_)
-        | Value::Text(_)
-        | Value::List(_)
-        | Value::Mapping(_)
-        | Value::Tagged(_) => boolean(node),
-    };
-    if section.read("propagate", notes, truth) == Some(false) {
+    if section.read("propagate", notes, handler::truth) == Some(false) {
         logger.propagation = Propagation::Off;
     }
-    let nodes = match section.get("handlers") {
+    let named = match section.get("handlers") {
         None => &[],
         Some(Node {
-            value: Value::List(nodes),
+            value: Value::List(list),
             ..
-        }) => nodes.as_slice(),
+        }) => list.as_slice(),
         Some(one) => std::slice::from_ref(one),
     };
-    for node in nodes {
-        let found = match &node.value {
-            Value::Text(name) if parts.handlers.contains_key(&**name) => {
-                // A logger has each handler once, however often it is named.
-                if !logger.handlers.iter().any(|known| known == name) {
-                    logger.handlers.push(name.clone().into());
-                }
-                continue;
+    for one in named {
+        let name = one.value.as_text();
+        if let Some(name) = name.filter(|name| parts.handlers.contains_key(*name)) {
+            // A logger has each handler once, however often it is named.
+            if !logger.handlers.iter().any(|known| known == name) {
+                logger.handlers.push(name.into());
             }
-            Value::Text(name) => quoted(name),
-            found @ (Value::Null
-            | Value::Bool(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::List(_)
-            | Value::Mapping(_)
-            | Value::Tagged(_)) => found.describe(),
-        };
+            continue;
+        }
+        let found = name.map_or_else(|| one.value.describe(), quoted);
         let message = format!(
             "{}.handlers: there is no handler {found}; the others are used",
             section.name
         );
-        notes.faults.add(node.at, message);
+        notes.faults.add(one.at, message);
     }
     logger
 }

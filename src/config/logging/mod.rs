@@ -65,21 +65,12 @@ pub struct Plan {
 }
 
 /// How a line looks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Formatter {
     /// The line, without its end.
     pub format: Format,
     /// The time within it, for strftime(3); `None`: Python's own way, `2026-11-03 14:54:56,007`.
     pub datefmt: Option<String>,
-}
-
-impl Default for Formatter {
-    fn default() -> Self {
-        Self {
-            format: Format::default(),
-            datefmt: None,
-        }
-    }
 }
 
 /// One logger.

@@ -1,5 +1,7 @@
 //! Tests of `config/logging`.
 
+use std::fmt::Write as _;
+
 use super::*;
 use crate::config::{Loaded, effective, parse};
 
@@ -130,9 +132,11 @@ fn both_forms_say_the_same() {
     assert_eq!(warnings, [""; 0]);
     assert_eq!(file.unwrap(), mapping);
 
-    let file = |name: &str| match &mapping.handlers.get(name).unwrap().output {
-        Output::File(file) => file.clone(),
-        other => panic!("{other:?}"),
+    let file = |name: &str| {
+        let Output::File(file) = &mapping.handlers.get(name).unwrap().output else {
+            panic!("{name}")
+        };
+        file.clone()
     };
     assert_eq!(file("size").path, Path::new("/srv/work/log/app.log"));
     let by_size = Keeping::BySize {
@@ -307,9 +311,11 @@ fn values_that_lead_to_themselves_end() {
         warnings.iter().any(|line| line.contains("leads to itself")),
         "{warnings:?}"
     );
-    let wide: String = (1..10)
-        .map(|i| format!("k{i}={}\n", format!("%(k{})s", i - 1).repeat(10)))
-        .collect();
+    let mut wide = String::new();
+    for i in 1..10 {
+        let ten = format!("%(k{})s", i - 1).repeat(10);
+        writeln!(wide, "k{i}={ten}").unwrap();
+    }
     let (_, warnings) = conf(&format!(
         "[DEFAULT]\nk0=0123456789\n{wide}[loggers]\nkeys=%(k9)s\n"
     ));

@@ -146,7 +146,7 @@ impl Loggers {
                 let rest = record.target.strip_prefix(*module);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
             };
-            APPLICATION_MODULES.iter().any(|module| of(module))
+            APPLICATION_MODULES.iter().any(of)
         };
         let route = match &self.application {
             _ if record.target == OUTPUT_TARGET => &self.script,

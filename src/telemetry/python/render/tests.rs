@@ -13,7 +13,7 @@ const PERCENT: &[&str] = &[
     "%(asctime)-15s\t%(levelname)s\t%(message)s",
     "%(asctime)s - %(name)s - %(levelname)s - %(message)s",
     "%(levelname)-8s|%(levelname)8s|%(levelname).3s|%(levelname)-10.2s|%(levelname)08s",
-    "%(lineno)d %(lineno)04d %(lineno)4d %(lineno)-4d| %(lineno)+d % d%%",
+    "%(lineno)d %(lineno)04d %(lineno)4d %(lineno)-4d| %(lineno)+d %(lineno) d%%",
     "%(lineno)x %(lineno)X %(lineno)o %(lineno)s %(lineno)5s %(lineno)-5s| %(lineno).5d %(lineno)8.5d %(lineno)i %(lineno)u",
     "%(lineno)f %(lineno).1f %(lineno)08.2f %(lineno)r",
     "%(msecs)03d %(msecs)d %(msecs)s %(msecs)6.2f %(msecs)+08.1f %(msecs)f",
@@ -24,7 +24,7 @@ const PERCENT: &[&str] = &[
     "%(levelno)s %(levelno)03d %(message)s",
     "%(message)r %(message)20s|%(message)-30s|%(message).4s|%(message)c",
     "100%% %(message)s%%",
-    "%(levelname)ls %(lineno)hd",
+    "%(levelname)ls %(lineno)hd %(message)s",
     "[%(name)s] {%(message)s} $%(message)s ${message}",
 ];
 const BRACE: &[&str] = &[
