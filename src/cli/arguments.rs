@@ -82,7 +82,8 @@ whose definition is unchanged is not disturbed.")]
     /// Be the daemon, in the foreground; what systemd runs
     #[command(after_help = "\
 Ends on SIGTERM and SIGINT, reads the configuration again on SIGHUP, writes its state into the \
-log on SIGUSR1. Logs to stderr, or to the journal under systemd.
+log on SIGUSR1, opens its log files again on SIGUSR2. Logs as the logging section says; \
+without one to stderr, or to the journal under systemd.
 
 Example of a unit:
   [Service]

@@ -113,11 +113,13 @@ impl Parts<'_> {
     ) -> Handler {
         let missing = |name: &&String| !self.formatters.contains_key(*name);
         if let Some(formatter) = handler.formatter.as_ref().filter(missing) {
-            let (name, found) = (self.name, quoted(formatter));
-            notes.faults.add(
-                entry.at,
-                format!("{name}.handlers.{}: there is no formatter {found}; its lines are the messages alone", entry.key),
+            let (found, name) = (
+                quoted(formatter),
+                format!("{}.handlers.{}", self.name, entry.key),
             );
+            let message =
+                format!("{name}: there is no formatter {found}; its lines are the messages alone");
+            notes.faults.add(entry.at, message);
             handler.formatter = None;
         }
         handler

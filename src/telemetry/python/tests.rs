@@ -146,7 +146,7 @@ args=('HERE/file.log', 'a', None, False)
 class=handlers.RotatingFileHandler
 formatter=short
 args=('HERE/warnings.log',)
-kwargs={'maxBytes': 200, 'backupCount': 3}
+kwargs={'maxBytes': 100, 'backupCount': 3}
 [formatter_simple]
 format=%(name)s\t%(levelname)s\t%(message)s
 [formatter_short]

@@ -22,7 +22,7 @@ const PERCENT: &[&str] = &[
     "%(process)d:%(processName)s:%(thread)d:%(threadName)s",
     "%(module)s %(filename)s %(pathname)s %(funcName)s:%(lineno)d",
     "%(levelno)s %(levelno)03d %(message)s",
-    "%(message)r %(message)20s|%(message)-30s|%(message).4s|%(message)c",
+    "%(message)r %(message)20s|%(message)-30s|%(message).4s|",
     "100%% %(message)s%%",
     "%(levelname)ls %(lineno)hd %(message)s",
     "[%(name)s] {%(message)s} $%(message)s ${message}",
