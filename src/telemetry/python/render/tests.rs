@@ -170,7 +170,8 @@ fn every_format_gives_pythons_lines() {
         zone: zone(),
     };
     let mut wrong = Vec::new();
-    let lists = theirs.as_array().unwrap().iter();
+    let lists = theirs.as_array().unwrap();
+    assert_eq!(plan.formatters.len(), lists.len());
     for (formatter, theirs) in plan.formatters.values().zip(lists) {
         for (record, theirs) in records.iter().zip(theirs.as_array().unwrap()) {
             let ours = render(formatter, record, &around);
