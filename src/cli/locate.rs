@@ -33,7 +33,7 @@ pub(super) fn config_file(given: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// Reads and checks the file; looks at none of its scripts.
 pub(super) fn read(file: &Path) -> Result<Loaded, Failure> {
-    config::load(file).map_err(|error| faulty(&error))
+    config::load_with_logging(file).map_err(|error| faulty(&error))
 }
 
 /// Says what is odd in a file.

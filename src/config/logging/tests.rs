@@ -278,7 +278,7 @@ fn a_file_that_is_none_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("k.yaml");
     std::fs::write(&path, "instances: {}\nlogging: logging.conf\n").unwrap();
-    let loaded = crate::config::load(&path).unwrap();
+    let loaded = crate::config::load_with_logging(&path).unwrap();
     assert_eq!(loaded.config.logging.as_ref().unwrap().plan, None);
     assert!(
         loaded.warnings.to_string().contains("logging.conf: "),
@@ -286,7 +286,7 @@ fn a_file_that_is_none_changes_nothing() {
         loaded.warnings
     );
     std::fs::write(directory.path().join("logging.conf"), "hello\n").unwrap();
-    let loaded = crate::config::load(&path).unwrap();
+    let loaded = crate::config::load_with_logging(&path).unwrap();
     assert_eq!(loaded.config.logging.as_ref().unwrap().plan, None);
     assert!(
         loaded
@@ -297,7 +297,7 @@ fn a_file_that_is_none_changes_nothing() {
         loaded.warnings
     );
     std::fs::write(directory.path().join("logging.conf"), CONF).unwrap();
-    let loaded = crate::config::load(&path).unwrap();
+    let loaded = crate::config::load_with_logging(&path).unwrap();
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
     assert!(effective(&loaded.config).contains("RotatingFileHandler"));
 }

@@ -210,7 +210,7 @@ fn the_same_records_give_the_same_lines() {
         "instances: {}\nlogging: logging.conf\n",
     )
     .unwrap();
-    let loaded = config::load(&ours.join("k.yaml")).unwrap();
+    let loaded = config::load_with_logging(&ours.join("k.yaml")).unwrap();
     assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
     let names = write_all(&loaded.config.logging.unwrap().plan.unwrap(), home.path());
     let given = json!({
