@@ -239,11 +239,9 @@ impl Board {
 
     /// Updates that were queued before the whole was fetched come after it, and must not undo it.
     fn put(&mut self, view: Arc<InstanceView>) {
-        let overtaken = match self.instances.get(&view.name) {
-            Some(known) => known.id == view.id && known.at > view.at,
-            None => view.at < self.whole_at,
-        };
-        if overtaken {
+        let known = self.instances.get(&view.name);
+        let overtaken = known.is_some_and(|known| known.id == view.id && known.at > view.at);
+        if overtaken || view.at < self.whole_at {
             return;
         }
         self.names.insert(view.id, view.name.clone());

@@ -38,7 +38,14 @@ const READS_MAX: u32 = 64;
 /// How long the news of a wake-up that gave orders is held back at most. To tell takes some tens of
 /// microseconds and wakes two threads, on the very cores that are to make the job's process; so it is told once
 /// the process exists, or after this time.
-const TELL_AFTER: Duration = Duration::from_millis(1);
+const NEWS_HELD_MAX: Duration = Duration::from_millis(1);
+
+/// How much is told before the next input is handled: with thousands of instances one dump has news of each, and
+/// the loss of a role must not wait until all of it is told.
+const NEWS_AT_ONCE: usize = 256;
+
+/// How much may wait to be told. More is told at once, whatever waits for it.
+const NEWS_MAX: usize = 16_384;
 
 type DumpTask = Pin<Box<dyn Future<Output = Result<KernelDump, NetlinkError>> + Send>>;
 
@@ -58,8 +65,8 @@ pub struct Reactor {
     /// Answers that were known at once while outputs were drained: at most one for each output.
     answers: VecDeque<Input>,
     events: Vec<KernelEvent>,
-    /// What is to be told, oldest first: never more than the outputs of one wake-up.
-    news: Vec<News>,
+    /// What is to be told, oldest first.
+    news: VecDeque<News>,
     /// Who is told what the reload that was just handed over has changed.
     reload_asked: Option<oneshot::Sender<Changes>>,
 }
@@ -111,7 +118,7 @@ impl Reactor {
             dump: None,
             answers: VecDeque::new(),
             events: Vec::new(),
-            news: Vec::new(),
+            news: VecDeque::new(),
             reload_asked: None,
         }
     }
@@ -157,7 +164,7 @@ impl Reactor {
         answers: &mut mpsc::Receiver<Input>,
     ) -> Wake {
         let now = self.clock.now();
-        let tell_at = (!self.news.is_empty()).then(|| now + TELL_AFTER);
+        let tell_at = (!self.news.is_empty()).then(|| now + NEWS_HELD_MAX);
         let deadline = self
             .machine
             .next_deadline()
@@ -338,18 +345,10 @@ impl Reactor {
             Output::Remember { name, knowledge } => {
                 self.disk.send(Task::Knowledge(name, knowledge));
             }
-            Output::Event(event) => {
-                if let Event::Reloaded(changes) = &event
-                    && let Some(asked) = self.reload_asked.take()
-                {
-                    // Whoever asked may have gone.
-                    drop(asked.send(changes.clone()));
-                }
-                self.news.push(News::Event(event));
-            }
-            Output::Changed(id) => self.news.push(News::Changed(id)),
-            Output::Gone(id) => self.news.push(News::Gone(id)),
-            Output::Finished => self.news.push(News::Finished),
+            Output::Event(event) => self.news.push_back(News::Event(event)),
+            Output::Changed(id) => self.news.push_back(News::Changed(id)),
+            Output::Gone(id) => self.news.push_back(News::Gone(id)),
+            Output::Finished => self.news.push_back(News::Finished),
         }
     }
 
@@ -366,12 +365,20 @@ impl Reactor {
         self.answers.push_back(answer);
     }
 
-    /// Tells what there is to tell, in its order. A view is that of now.
+    /// Tells the oldest of what there is to tell, in its order. A view is that of now.
     fn tell(&mut self) {
         let now = self.clock.now();
-        for news in self.news.drain(..) {
+        let waiting = self.news.len();
+        let count = NEWS_AT_ONCE.max(waiting.saturating_sub(NEWS_MAX));
+        for news in self.news.drain(..count.min(waiting)) {
             match news {
                 News::Event(event) => {
+                    if let Event::Reloaded(changes) = &event
+                        && let Some(asked) = self.reload_asked.take()
+                    {
+                        // Whoever asked may have gone.
+                        drop(asked.send(changes.clone()));
+                    }
                     report::log(&event, now);
                     let about_kernel = event.instance().is_none();
                     let kernel = about_kernel.then(|| Box::new(self.machine.kernel_view()));

@@ -69,8 +69,8 @@ pub(super) fn job_variables(job: &Job) -> [(&'static str, String); 9] {
 
 /// What all jobs' environments begin with, in the form that execve(2) takes.
 pub(super) struct Inherited {
-    pairs: Vec<(OsString, OsString)>,
     variables: Vec<CString>,
+    path: OsString,
 }
 
 impl Inherited {
@@ -80,7 +80,10 @@ impl Inherited {
             .iter()
             .filter_map(|(name, value)| variable(name.as_bytes(), value.as_bytes()).ok())
             .collect();
-        Self { pairs, variables }
+        let mut pairs = pairs.into_iter();
+        let path = pairs.find(|(name, _)| name == "PATH");
+        let path = path.map_or_else(|| DEFAULT_PATH.into(), |(_, path)| path);
+        Self { variables, path }
     }
 }
 
@@ -88,7 +91,8 @@ impl Inherited {
 pub(super) struct Block<'a>(Vec<Cow<'a, CStr>>);
 
 impl<'a> Block<'a> {
-    /// What the file says goes before what keepstart says, and that before what was inherited.
+    /// What the file says goes before what was inherited. The file may not set a name of keepstart's, and names
+    /// each once.
     pub(super) fn of(job: &Job, inherited: &'a Inherited) -> Result<Self, NulError> {
         let own = &job.settings.environment;
         let is_own = |name: &[u8]| own.iter().any(|(own, _)| own.as_bytes() == name);
@@ -98,16 +102,10 @@ impl<'a> Block<'a> {
             .filter(|variable| !is_own(name_of(variable)))
             .map(|variable| Cow::Borrowed(variable.as_c_str()))
             .collect();
-        for (name, value) in job_variables(job) {
-            if !is_own(name.as_bytes()) {
-                variables.push(variable(name.as_bytes(), value.as_bytes())?.into());
-            }
-        }
-        for (index, (name, value)) in own.iter().enumerate() {
-            // The last one of a name counts.
-            if !own.iter().skip(index + 1).any(|(later, _)| later == name) {
-                variables.push(variable(name.as_bytes(), value.as_bytes())?.into());
-            }
+        let own = own.iter().map(|(name, value)| (name.as_str(), value));
+        let ours = job_variables(job);
+        for (name, value) in ours.iter().map(|(name, value)| (*name, value)).chain(own) {
+            variables.push(variable(name.as_bytes(), value.as_bytes())?.into());
         }
         Ok(Self(variables))
     }
@@ -134,7 +132,7 @@ pub(super) const ACTION_VARIABLE: &str = "KEEPSTART_ACTION";
 pub(super) const JOB_VARIABLE: &str = "KEEPSTART_JOB";
 
 /// The most that is read of a process's environment, in bytes. The kernel allows an environment and arguments
-/// of some megabytes together (execve(2)); ours stand behind whatever sorts before `KEEPSTART_`.
+/// of some megabytes together (execve(2)); ours stand behind all that was inherited.
 const ENVIRONMENT_MAX: u64 = 4 * 1024 * 1024;
 
 /// The environment that a process began with, as far as it is text; proc_pid_environ(5).
@@ -152,18 +150,9 @@ pub(super) fn variables_of(pid: u32) -> io::Result<Vec<(String, String)>> {
 
 /// The `PATH` that a job's program is looked for in: the instance's, else the daemon's, else the usual one.
 pub(super) fn search_path<'a>(job: &'a Job, inherited: &'a Inherited) -> &'a OsStr {
-    let own = job.settings.environment.iter().rev();
-    own.filter(|(name, _)| name == "PATH")
-        .map(|(_, value)| OsStr::new(value))
-        .chain(
-            inherited
-                .pairs
-                .iter()
-                .filter(|(name, _)| name == "PATH")
-                .map(|(_, value)| value.as_os_str()),
-        )
-        .next()
-        .unwrap_or(OsStr::new(DEFAULT_PATH))
+    let mut own = job.settings.environment.iter();
+    let path = own.find(|(name, _)| name == "PATH");
+    path.map_or(inherited.path.as_os_str(), |(_, path)| OsStr::new(path))
 }
 
 /// The arguments of a keepalived notify script (keepalived.conf(5), `notify`): kind, name, state, priority.

@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub struct ExecutorOptions {
     pub recorder: Arc<dyn JobRecorder>,
     /// What every job's environment begins with; see [`inherited_environment`](super::inherited_environment).
     pub environment: Vec<(OsString, OsString)>,
+    /// This life of the daemon; see [`JobId`].
+    pub life: u32,
 }
 
 /// The executor could not be made.
@@ -60,6 +63,9 @@ pub enum ExecutorError {
     /// The ends of children would be lost.
     #[error("cannot learn or change how this process treats SIGCHLD")]
     Children(#[source] io::Error),
+    /// Without it no job has a stdin.
+    #[error("cannot open /dev/null")]
+    Null(#[source] io::Error),
     /// The system has no thread left.
     #[error("cannot make the spawner threads")]
     Threads(#[source] io::Error),
@@ -142,10 +148,14 @@ impl Executor {
     pub fn new(options: ExecutorOptions) -> Result<Self, ExecutorError> {
         keep_children().map_err(ExecutorError::Children)?;
         make_room(&options.output_directory);
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(ExecutorError::Null)?;
         let launcher = Launcher {
             environment: Inherited::new(options.environment),
             output_directory: options.output_directory,
             recorder: options.recorder,
+            null,
+            life: options.life,
         };
         Ok(Self {
             spawners: Spawners::new(launcher).map_err(ExecutorError::Threads)?,

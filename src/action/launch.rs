@@ -3,9 +3,10 @@
 //! exec, and the exec waits for a write lease or a file server as long as these like.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +18,7 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use super::JobRecorder;
 use super::environment::{Block, Inherited, keepalived_arguments, search_path};
 use super::output::{OutputFate, OutputName, Spare};
-use super::process::{ProcessStart, ProcessStat, plain, to_pid};
+use super::process::{ProcessStat, plain, to_pid};
 use super::spawn::{Streams, spawn};
 use crate::machine::job::Job;
 use crate::machine::settings::{Arguments, Command};
@@ -33,40 +34,10 @@ pub(super) struct Launcher {
     pub(super) output_directory: PathBuf,
     /// Writes down which processes exist.
     pub(super) recorder: Arc<dyn JobRecorder>,
-}
-
-/// What each spawner thread holds ready, so that a launch opens nothing.
-pub(super) struct Hands {
-    pub(super) spare: Spare,
-    /// `/dev/null`; `None`: it could not be opened yet.
-    null: Option<File>,
-}
-
-impl Hands {
-    /// Makes ready for the thread of this number.
-    pub(super) fn new(launcher: &Launcher, thread: u32) -> Self {
-        Self {
-            spare: Spare::new(&launcher.output_directory, thread),
-            null: open_null().ok(),
-        }
-    }
-
-    fn streams(&mut self) -> Result<(Streams<'_>, OutputFate), String> {
-        if self.null.is_none() {
-            self.null = open_null().ok();
-        }
-        let null = self.null.as_ref().ok_or("cannot open /dev/null")?;
-        let (output, fate) = match self.spare.file() {
-            Some(file) => (file, OutputFate::Kept),
-            None => (null, OutputFate::Lost),
-        };
-        let input = null;
-        Ok((Streams { input, output }, fate))
-    }
-}
-
-fn open_null() -> io::Result<File> {
-    File::options().read(true).write(true).open("/dev/null")
+    /// `/dev/null`, open for reading and writing.
+    pub(super) null: File,
+    /// This life of the daemon; see [`JobId`](crate::machine::job::JobId).
+    pub(super) life: u32,
 }
 
 /// A process that exists, unreaped.
@@ -84,21 +55,24 @@ impl Launcher {
     pub(super) fn launch(
         &self,
         job: &Job,
-        hands: &mut Hands,
+        spare: &mut Spare,
     ) -> (Result<Spawned, String>, OutputFate) {
         self.recorder.intent(job);
-        match self.spawn(job, hands) {
+        match self.spawn(job, spare) {
             Ok((pid, fate)) => {
                 let at = super::now();
-                let fate = match fate {
-                    OutputFate::Kept => hands.spare.hand_over(&OutputName::of(job)),
-                    OutputFate::Lost => fate,
-                };
                 // The child is unreaped, and only the executor reaps it, once it has heard of it: so the
                 // number is this process's for as long as this function runs.
                 let pidfd = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-                let started = ProcessStat::read(pid).map_or(ProcessStart(0), |stat| stat.start);
-                self.recorder.spawned(job, pid, started);
+                // Without its start the process could be taken for another one of its number. The intent alone
+                // has the next daemon look for it by its environment.
+                if let Ok(stat) = ProcessStat::read(pid) {
+                    self.recorder.spawned(job, pid, stat.start);
+                }
+                let fate = match fate {
+                    OutputFate::Kept => spare.hand_over(&OutputName::of(job)),
+                    OutputFate::Lost => fate,
+                };
                 (Ok(Spawned { pid, pidfd, at }), fate)
             }
             Err(error) => {
@@ -108,13 +82,22 @@ impl Launcher {
         }
     }
 
-    fn spawn(&self, job: &Job, hands: &mut Hands) -> Result<(u32, OutputFate), String> {
+    fn spawn(&self, job: &Job, spare: &mut Spare) -> Result<(u32, OutputFate), String> {
         let invocation = Invocation::of(job, search_path(job, &self.environment))?;
         let program = &invocation.program;
         let environment = Block::of(job, &self.environment)
             .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
-        let (streams, fate) = hands.streams()?;
+        let (output, fate) = match spare.file() {
+            Some(file) => (file, OutputFate::Kept),
+            None => (&self.null, OutputFate::Lost),
+        };
+        let streams = Streams {
+            input: &self.null,
+            output,
+        };
+        // A workspace is where the daemon itself is, as long as the path still leads there.
         let directory = job.command.working_directory.as_deref();
+        let directory = directory.filter(|directory| !is_here(directory));
         let attempt = |invocation: &Invocation| {
             let Invocation {
                 program, arguments, ..
@@ -133,6 +116,15 @@ impl Launcher {
             Err(error) => Err(explain(program, job, &error)),
         }
     }
+}
+
+/// Whether a path leads to this process's working directory.
+fn is_here(directory: &Path) -> bool {
+    let is_same = |there: fs::Metadata, here: fs::Metadata| {
+        (there.dev(), there.ino()) == (here.dev(), here.ino())
+    };
+    fs::metadata(directory)
+        .is_ok_and(|there| fs::metadata(".").is_ok_and(|here| is_same(there, here)))
 }
 
 /// A program and its arguments, as execve(2) takes them.

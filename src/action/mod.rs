@@ -39,7 +39,7 @@ pub use process::{ProcessStart, init_start};
 
 /// Writes down which processes exist, so that a later life of the daemon finds them.
 ///
-/// All calls are made on a spawner thread, in the order `intent`, then one of the other two, and the reactor
+/// All calls are made on a spawner thread, in the order `intent`, then at most one of the other two, and the reactor
 /// hears of the process only after they have returned. They may wait for a disk: that delays this job only.
 pub trait JobRecorder: Send + Sync {
     /// The job's process is about to be made.

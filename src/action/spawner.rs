@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 
 use super::counters::ExecutorCounters;
 use super::executor::ExecEvent;
-use super::launch::{Hands, Launcher, Spawned};
+use super::launch::{Launcher, Spawned};
 use super::now;
-use super::output::OutputFate;
+use super::output::{OutputFate, Spare};
 use crate::machine::job::{Action, Job, JobId, Role};
 use crate::machine::settings::InstanceSettings;
 
@@ -87,6 +87,10 @@ struct State {
 enum Doing {
     Idle,
     Spawns(Spawn),
+    /// It makes the next output file, which may wait for a disk.
+    Prepares {
+        since: Instant,
+    },
 }
 
 /// A spawn that has not come to its exec yet.
@@ -169,19 +173,33 @@ impl State {
 
     fn spawns(&self) -> impl Iterator<Item = &Spawn> {
         self.threads.values().filter_map(|doing| match doing {
-            Doing::Idle => None,
+            Doing::Idle | Doing::Prepares { .. } => None,
             Doing::Spawns(spawn) => Some(spawn),
         })
     }
 
     fn idle(&self) -> usize {
-        self.threads.len() - self.spawns().count()
+        let doing = self.threads.values();
+        doing.filter(|doing| matches!(doing, Doing::Idle)).count()
     }
 
     /// Threads that are not hung.
-    fn sound(&self) -> usize {
-        let hung = self.spawns().filter(|spawn| spawn.pace >= Pace::Hung);
-        self.threads.len() - hung.count()
+    fn sound(&self, now: Instant) -> usize {
+        let is_sound = |doing: &&Doing| match doing {
+            Doing::Idle => true,
+            Doing::Spawns(spawn) => spawn.pace < Pace::Hung,
+            Doing::Prepares { since } => now < *since + HUNG_AFTER,
+        };
+        self.threads.values().filter(is_sound).count()
+    }
+
+    /// When the next one of those that prepare will have taken too long.
+    fn prepared_by(&self, now: Instant) -> Option<Instant> {
+        let due = self.threads.values().filter_map(|doing| match doing {
+            Doing::Idle | Doing::Spawns(_) => None,
+            Doing::Prepares { since } => Some(*since + HUNG_AFTER),
+        });
+        due.filter(|due| *due > now).min()
     }
 
     /// Finds the spawns that take longer than `after` and were not known to; gives back when the next one may.
@@ -280,11 +298,13 @@ impl Spawners {
             return None;
         }
         if state.idle() > 0 {
-            // A thread has been woken and is on its way; it may hang on the job that it takes.
+            // A thread is on its way; it may hang on the job that it takes.
+            self.shared.work.notify_one();
             return Some(now + HUNG_AFTER);
         }
-        let mut next = state.find_slow(Pace::Hung, HUNG_AFTER, now, |_| {});
-        while state.sound() < THREADS_NORMAL && state.threads.len() < THREADS_MAX {
+        let hung_at = state.find_slow(Pace::Hung, HUNG_AFTER, now, |_| {});
+        let mut next = hung_at.into_iter().chain(state.prepared_by(now)).min();
+        while state.sound(now) < THREADS_NORMAL && state.threads.len() < THREADS_MAX {
             if self.add_thread(state).is_err() {
                 state.threads_failed += 1;
                 return Some(now + THREAD_RETRY);
@@ -346,9 +366,13 @@ impl Shared {
 
     /// The life of a spawner thread.
     fn serve(&self, thread: u32) {
-        let mut hands = Hands::new(&self.launcher, thread);
-        while let Some(job) = self.next_job(thread) {
-            let (result, fate) = self.launcher.launch(&job, &mut hands);
+        let mut spare = Spare::new(&self.launcher.output_directory, self.launcher.life, thread);
+        loop {
+            self.prepare(thread, &mut spare);
+            let Some(job) = self.next_job(thread) else {
+                return;
+            };
+            let (result, fate) = self.launcher.launch(&job, &mut spare);
             let mut state = self.lock();
             state.threads.insert(thread, Doing::Idle);
             state.outputs_lost += u64::from(fate == OutputFate::Lost);
@@ -358,8 +382,20 @@ impl Shared {
             });
             drop(state);
             self.news.notify_one();
-            hands.spare.prepare();
         }
+    }
+
+    /// Makes the next job's output file ahead of it, unless a job waits already.
+    fn prepare(&self, thread: u32, spare: &mut Spare) {
+        let mut state = self.lock();
+        if state.ending || state.has_work() {
+            return;
+        }
+        state
+            .threads
+            .insert(thread, Doing::Prepares { since: now() });
+        drop(state);
+        spare.prepare();
     }
 
     /// Waits for a job; `None` when the thread is to end.
@@ -369,12 +405,13 @@ impl Shared {
             if state.ending {
                 break;
             }
+            state.threads.insert(thread, Doing::Idle);
             if let Some(job) = state.take() {
                 let spawn = Spawn::of(&job);
                 state.threads.insert(thread, Doing::Spawns(spawn));
                 return Some(job);
             }
-            if state.sound() <= THREADS_NORMAL {
+            if state.sound(now()) <= THREADS_NORMAL {
                 state = self
                     .work
                     .wait(state)
@@ -386,7 +423,7 @@ impl Shared {
                 .wait_timeout(state, SURPLUS_IDLE_MAX)
                 .unwrap_or_else(PoisonError::into_inner);
             state = woken;
-            if waited.timed_out() && !state.has_work() && state.sound() > THREADS_NORMAL {
+            if waited.timed_out() && !state.has_work() && state.sound(now()) > THREADS_NORMAL {
                 break;
             }
         }

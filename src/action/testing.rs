@@ -155,6 +155,7 @@ impl Bench {
             output_directory,
             recorder: Arc::<Recorder>::clone(&recorder),
             environment,
+            life: std::process::id(),
         })
         .unwrap();
         Self {

@@ -3,11 +3,13 @@
 //! ```text
 //!  main      service: signals, control socket, systemd, the board        (service.rs)
 //!  reactor   the machine, netlink, the ends of jobs                      (crate::reactor)
-//!  spawn-0,1 posix_spawn, the run record before and after it             (crate::action)
+//!  spawner-N posix_spawn, the run record before and after it             (crate::action)
 //!  disk      epochs, the rest of the run record, the scripts' output     (crate::disk)
 //!  log       the sinks of the log                                        (crate::telemetry)
-//!  scripts   a look whether the scripts are there; ends with it           (scripts.rs)
 //! ```
+//!
+//! Three more come and go, because what they ask may not answer: `dump` (netlink), `reload` (the file) and
+//! `scripts` (whether the scripts are there).
 //!
 //! The threads know each other only by bounded queues. A panic on any of them ends the process.
 
@@ -163,6 +165,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         output_directory: paths.output_dir(),
         recorder: std::sync::Arc::new(prepare::Recorder(prepared.run_log)),
         environment: inherited_environment(),
+        life,
     };
     let (updates, receiver, dropped) = Updates::channel();
     let (orders, order_receiver) = mpsc::channel(ORDERS_MAX);

@@ -88,7 +88,7 @@ async fn the_environment_is_exactly_this() {
     let job = start(1, Command::Argv(vec!["env".into()]));
     let job = with_settings(job, |settings| {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        settings.environment = vec![pair("LANG", "de_DE"), pair("KEEPSTART_EPOCH", "mine")];
+        settings.environment = vec![pair("LANG", "de_DE"), pair("MINE", "a b")];
         settings.role.nic = None;
     });
     assert_eq!(bench.run(job.clone()).await, Exit::Code(0));
@@ -106,7 +106,8 @@ async fn the_environment_is_exactly_this() {
         "KEEPSTART_NIC=",
         "KEEPSTART_ACTION=start",
         "KEEPSTART_REASON=the role was gained",
-        "KEEPSTART_EPOCH=mine",
+        "KEEPSTART_EPOCH=7",
+        "MINE=a b",
         &id,
     ]);
     assert_eq!(printed, expected);

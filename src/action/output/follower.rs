@@ -362,7 +362,7 @@ impl OutputFollower {
             name: own, budget, ..
         } = &mut followed.file;
         budget.say_last(&mut |text| sink(line(own, text)));
-        // The spawner removes the file of a job that did not start.
+        // Somebody may have tidied up.
         match fs::remove_file(self.directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.failures += 1,
             Ok(()) | Err(_) => {}

@@ -21,8 +21,8 @@ fn waiting_room(output_directory: &Path) -> PathBuf {
     output_directory.with_file_name("output-spare")
 }
 
-/// Makes the place where spare files wait, and clears it of what an earlier life of the daemon left in it. To be
-/// called before the [`OutputFollower`](super::OutputFollower) opens the output directory.
+/// Makes the place where spare files wait, and clears it of what an earlier life of the daemon left in it. What
+/// is named here the [`OutputFollower`](super::OutputFollower) finds or hears of.
 pub(in crate::action) fn make_room(output_directory: &Path) {
     let room = waiting_room(output_directory);
     // Without it there is no spare file, which is counted with each job.
@@ -61,6 +61,7 @@ pub(in crate::action) enum OutputFate {
 /// The spare file of one spawner thread.
 pub(in crate::action) struct Spare {
     output_directory: PathBuf,
+    life: u32,
     thread: u32,
     /// How many have been made.
     made: u64,
@@ -68,23 +69,23 @@ pub(in crate::action) struct Spare {
 }
 
 impl Spare {
-    /// Makes the first one. `thread` is the thread's number, which no other has in this life of the daemon.
-    pub(in crate::action) fn new(output_directory: &Path, thread: u32) -> Self {
-        let mut spare = Self {
+    /// Has none yet. `thread` is the thread's number, which no other has in this life of the daemon.
+    pub(in crate::action) fn new(output_directory: &Path, life: u32, thread: u32) -> Self {
+        Self {
             output_directory: output_directory.to_owned(),
+            life,
             thread,
             made: 0,
             file: None,
-        };
-        spare.prepare();
-        spare
+        }
     }
 
     /// Makes one if there is none. May wait for a disk.
     pub(in crate::action) fn prepare(&mut self) {
         if self.file.is_none() {
             self.made += 1;
-            let name = format!("{}.{}.{}", std::process::id(), self.thread, self.made);
+            // Other daemons have spare files too, and a look through /proc sees all of them.
+            let name = format!("{:08x}.{}.{}", self.life, self.thread, self.made);
             let path = waiting_room(&self.output_directory).join(name);
             self.file = make(&path).ok().map(|file| (path, file));
         }
@@ -96,7 +97,8 @@ impl Spare {
         self.file.as_ref().map(|(_, file)| file)
     }
 
-    /// Gives the file to the job whose process has it now.
+    /// Gives the file to the job whose process has it now. One that cannot be renamed stays where it is, for the
+    /// next daemon to name.
     pub(in crate::action) fn hand_over(&mut self, name: &OutputName) -> OutputFate {
         let renamed = self.file.take().is_some_and(|(path, _)| {
             fs::rename(path, self.output_directory.join(name.file_name())).is_ok()

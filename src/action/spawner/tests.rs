@@ -47,7 +47,7 @@ fn a_spawn_is_called_hung_once_and_after_its_time() {
     let mut found = 0;
     let mut find = |state: &mut State, pace, now| {
         let next = state.find_slow(pace, HUNG_AFTER, now, |_| found += 1);
-        (next, found, state.sound(), state.spawns_hung)
+        (next, found, state.sound(now), state.spawns_hung)
     };
     let due = began + HUNG_AFTER;
     assert_eq!(find(&mut state, Pace::Hung, began), (Some(due), 0, 1, 0));
@@ -56,6 +56,17 @@ fn a_spawn_is_called_hung_once_and_after_its_time() {
     // It is told of once more, and counted no more.
     assert_eq!(find(&mut state, Pace::Told, due), (None, 2, 0, 1));
     assert_eq!(find(&mut state, Pace::Hung, due), (None, 2, 0, 1));
+}
+
+#[test]
+fn a_thread_that_waits_for_a_disk_is_neither_idle_nor_sound_for_long() {
+    let since = now();
+    let mut state = State::default();
+    state.threads.insert(1, Doing::Prepares { since });
+    let due = since + HUNG_AFTER;
+    assert_eq!((state.idle(), state.sound(since)), (0, 1));
+    assert_eq!(state.prepared_by(since), Some(due));
+    assert_eq!((state.sound(due), state.prepared_by(due)), (0, None));
 }
 
 #[test]

@@ -8,13 +8,18 @@ use super::{REACTOR_DEADLINE, Service};
 use crate::bus::{Order, Pulse};
 
 impl Service {
-    /// Writes one line for each instance, and one with what has been counted.
+    /// Writes one line with what has been counted, and one for each instance: of thousands, the last ones may find
+    /// the log's queue full.
     pub(super) async fn log_state(&self) {
         match self.pulse().await {
             Some(pulse) => self.board.borrow_mut().take_pulse(pulse),
             None => tracing::warn!("the reactor does not answer: what follows may be out of date"),
         }
         let board = self.board.borrow();
+        match serde_json::to_string(&board.counters()) {
+            Ok(counters) => tracing::info!("state: counted so far: {counters}"),
+            Err(error) => tracing::warn!(%error, "cannot write the counters down"),
+        }
         for view in board.instances() {
             tracing::info!(
                 instance = %view.name,
@@ -27,10 +32,6 @@ impl Service {
                 view.knowledge,
                 view.next,
             );
-        }
-        match serde_json::to_string(&board.counters()) {
-            Ok(counters) => tracing::info!("state: counted so far: {counters}"),
-            Err(error) => tracing::warn!(%error, "cannot write the counters down"),
         }
     }
 

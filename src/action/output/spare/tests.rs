@@ -28,7 +28,7 @@ fn is_locked(path: &Path) -> bool {
 fn a_file_is_locked_for_its_writers_and_named_when_it_is_handed_over() {
     let (_directory, output) = directories();
     let name = OutputName::parse("web.start.00000001-1").unwrap();
-    let mut spare = Spare::new(&output, 1);
+    let mut spare = Spare::new(&output, 7, 1);
     let writer = spare.file().unwrap().try_clone().unwrap();
     assert!(names(&output).is_empty());
     assert_eq!(spare.hand_over(&name), OutputFate::Kept);
