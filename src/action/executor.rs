@@ -29,7 +29,8 @@ use super::environment::Inherited;
 use super::launch::{Launcher, Spawned};
 use super::output::make_room;
 use super::process::{
-    Group, Kinship, group_state, has_ended, keep_children, reap_inherited, signal_group, to_pid,
+    Group, Kinship, group_state, groups_of_zombies, has_ended, keep_children, reap_inherited,
+    signal_group, to_pid,
 };
 use super::spawner::{Reply, Spawners};
 use super::{JobRecorder, now};
@@ -44,6 +45,10 @@ const JOBS_MAX: usize = 65_536;
 /// The first and the longest step between two looks at a group that is to become empty.
 const EMPTY_STEP_FIRST: Duration = Duration::from_millis(5);
 const EMPTY_STEP_MAX: Duration = Duration::from_millis(100);
+
+/// The least time between two passes over `/proc` in search of groups that have nothing but zombies left: a pass
+/// reads a small file of each process of the system, on the reactor thread.
+const ZOMBIE_PASS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the executor is given.
 pub struct ExecutorOptions {
@@ -140,6 +145,8 @@ pub struct Executor {
     ready: VecDeque<ExecEvent>,
     /// How many jobs are `Emptying`, so that the usual case looks at none.
     emptying: usize,
+    /// When the last pass over `/proc` was; see [`ZOMBIE_PASS_PAUSE`].
+    zombie_pass: Option<Instant>,
     counters: ExecutorCounters,
 }
 
@@ -163,6 +170,7 @@ impl Executor {
             ends: FuturesUnordered::new(),
             ready: VecDeque::new(),
             emptying: 0,
+            zombie_pass: None,
             counters: ExecutorCounters::default(),
         })
     }
@@ -355,6 +363,7 @@ impl Executor {
         if self.emptying == 0 {
             return None;
         }
+        let zombies = self.look_for_zombies(now);
         let mut next: Option<Instant> = None;
         let mut ended = Vec::new();
         for (job, run) in &mut self.runs {
@@ -369,7 +378,7 @@ impl Executor {
             };
             if *look_at <= now {
                 reap_inherited(*group);
-                if group_state(*group) == Group::Empty {
+                if group_state(*group) == Group::Empty || zombies.contains(group) {
                     ended.push((*job, exit.clone()));
                     continue;
                 }
@@ -384,6 +393,25 @@ impl Executor {
             self.end(job, exit);
         }
         next
+    }
+
+    /// The groups that stay populated by zombies alone. Who has lost his parent is reaped by PID 1, and in many
+    /// containers that is a program which never does: nobody would live in such a group, and it would never be
+    /// empty. Looked for only in groups that have been asked in vain for a while.
+    fn look_for_zombies(&mut self, now: Instant) -> Vec<Pid> {
+        let late = |run: &Run| match run {
+            Run::Emptying { group, step, .. } => (*step >= EMPTY_STEP_MAX).then_some(*group),
+            Run::Spawning { .. } | Run::Running { .. } => None,
+        };
+        let groups: Vec<Pid> = self.runs.values().filter_map(late).collect();
+        let rested = self
+            .zombie_pass
+            .is_none_or(|at| now.saturating_duration_since(at) >= ZOMBIE_PASS_PAUSE);
+        if groups.is_empty() || !rested {
+            return Vec::new();
+        }
+        self.zombie_pass = Some(now);
+        groups_of_zombies(groups)
     }
 
     fn send(&mut self, group: Pid, signal: JobSignal) {

@@ -1,6 +1,7 @@
 //! Processes as the kernel describes and signals them: `/proc/PID/stat`, process groups, ends. Called by the
 //! executor, the spawners and the search for orphans; no call in here waits.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::sync::Arc;
@@ -27,7 +28,8 @@ pub struct ProcessStart(pub u64);
 /// What is needed of `/proc/PID/stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ProcessStat {
-    /// Whether it has ended and only waits to be reaped (state Z or X).
+    /// Whether it has ended and only waits to be reaped: state Z or X, and no thread is left but the first, which is
+    /// in that state while others go on.
     pub(super) ended: bool,
     /// Its process group.
     pub(super) group: u32,
@@ -54,9 +56,10 @@ impl ProcessStat {
         let state = fields.next()?;
         let group = fields.nth(1)?.parse().ok()?;
         let session = fields.next()?.parse().ok()?;
-        let start = ProcessStart(fields.nth(15)?.parse().ok()?);
+        let threads: u32 = fields.nth(13)?.parse().ok()?;
+        let start = ProcessStart(fields.nth(1)?.parse().ok()?);
         Some(Self {
-            ended: matches!(state, "Z" | "X"),
+            ended: matches!(state, "Z" | "X") && threads <= 1,
             group,
             session,
             start,
@@ -122,6 +125,27 @@ pub(super) fn group_state(group: Pid) -> Group {
         Err(Errno::SRCH) => Group::Empty,
         Ok(()) | Err(_) => Group::Populated,
     }
+}
+
+/// Those of the groups that have a zombie and nobody alive. One pass over `/proc`, of which it reads each
+/// process's `stat`. A group of which nothing can be seen (`hidepid`, proc(5)) is not one of them.
+pub(super) fn groups_of_zombies(groups: Vec<Pid>) -> Vec<Pid> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
+    for stat in processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| ProcessStat::read(pid).ok())
+    {
+        let found = if stat.ended { &mut dead } else { &mut alive };
+        found.insert(stat.group);
+    }
+    let only_dead = |group: &Pid| {
+        let group = group.as_raw_nonzero().get().cast_unsigned();
+        dead.contains(&group) && !alive.contains(&group)
+    };
+    groups.into_iter().filter(only_dead).collect()
 }
 
 /// Signals every member. A group that is already empty is no error.

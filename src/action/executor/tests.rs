@@ -292,6 +292,32 @@ async fn a_signalled_job_ends_only_with_the_last_of_its_group() {
     assert!(bench.executor.is_idle());
 }
 
+/// As in a container whose PID 1 reaps nobody.
+#[tokio::test]
+async fn a_group_of_zombies_that_nobody_reaps_is_empty() {
+    let mut bench = Bench::new();
+    let (parent_file, ready) = (bench.path("parent"), bench.path("ready"));
+    // The parent leaves the group, its child stays in it, and is never waited for.
+    let line = format!(
+        "perl -e '$group = getpgrp; setpgrp; unless (fork) {{ setpgrp 0, $group; open F, \">{}\"; sleep 1000 }} sleep 1000' \
+         & echo $! >{}; wait",
+        ready.display(),
+        parent_file.display()
+    );
+    let job = start(1, shell(&line));
+    bench.executor.submit(Box::new(job.clone()));
+    let (_, pid) = bench.spawned().await;
+    until("the child is in the group", || ready.exists()).await;
+    let parent = read_pid(&parent_file);
+    let _reaper = Reaper(parent);
+    bench.executor.signal(job.id, JobSignal::Term);
+    assert_eq!(bench.ended().await, (job.id, Exit::Signal(15)));
+    assert!(is_alive(parent));
+    let group = to_pid(pid).unwrap();
+    assert_eq!(group_state(group), Group::Populated, "by the zombie");
+    assert!(bench.executor.is_idle());
+}
+
 #[tokio::test]
 async fn a_script_may_answer_term_with_a_status_of_its_own() {
     let mut bench = Bench::new();

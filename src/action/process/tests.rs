@@ -15,6 +15,11 @@ fn a_program_name_with_parentheses_and_spaces_does_not_mislead() {
         start: ProcessStart(12345),
     };
     assert_eq!(stat, expected);
+    // The first thread of a process is a zombie when it ends before the others.
+    for (threads, ended) in [("1", true), ("2", false)] {
+        let text = format!("17 (a) Z 1 17 16 0 -1 4 1 2 3 4 5 6 7 8 20 0 {threads} 0 12345 0");
+        assert_eq!(ProcessStat::parse(text.as_bytes()).unwrap().ended, ended);
+    }
     assert_eq!(ProcessStat::parse(b"17 (a) Z 1"), None);
     assert_eq!(ProcessStat::parse(b""), None);
 }
