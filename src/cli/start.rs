@@ -23,6 +23,9 @@ const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// When a person is told what is waited for.
 const PROGRESS_AFTER: Duration = Duration::from_secs(2);
 
+/// How long a killed daemon may still hold its lock, until the kernel has taken it apart.
+const LETS_GO_WITHIN: Duration = Duration::from_millis(100);
+
 /// How long the scripts may take to be looked at, for the warnings about them.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -36,7 +39,11 @@ pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> 
         return run::run(Some(&file), log_level, &Run::default());
     }
     let paths = locate::paths(&loaded.config)?;
-    if let Ok(Some(holder)) = Lock::holder(&paths.lock()) {
+    let holder = || Lock::holder(&paths.lock()).ok().flatten();
+    if holder().is_some() {
+        std::thread::sleep(LETS_GO_WITHIN);
+    }
+    if let Some(holder) = holder() {
         let message = format!("keepstart: {holder}");
         return Err(Failure::told(Code::AlreadyRunning, message));
     }
