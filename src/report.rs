@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
+use crate::config::Faults;
 use crate::machine::Time;
 use crate::machine::job::{Action, JobId, Outcome, Role};
 use crate::machine::message::Event;
@@ -14,6 +15,13 @@ use crate::telemetry::MessageId;
 /// Logs one event.
 pub fn log(event: &Event, now: Time) {
     line_of(event, now).write();
+}
+
+/// Logs each warning of a configuration on a line of its own.
+pub fn warnings(found: &Faults) {
+    for line in found.to_string().lines() {
+        tracing::warn!("{line}");
+    }
 }
 
 /// Logs that a job's spawn has not come to its exec for `so_far`.
@@ -162,9 +170,14 @@ fn line_of(event: &Event, now: Time) -> Line<'_> {
             role,
             at,
             failures,
+            outcome,
         } => {
             let left = at.since(now).as_secs_f64();
-            let text = format!("the next attempt is in {left:.1} s ({failures} failed in a row)");
+            let why = match outcome {
+                Some(outcome) => format!("the last one {outcome}"),
+                None => "is-running disagrees".to_owned(),
+            };
+            let text = format!("the next attempt is in {left:.1} s: {why} ({failures} in a row)");
             Line::of(Level::WARN, instance, text).serving(*role, *epoch)
         }
         Event::Alive {
@@ -324,10 +337,10 @@ fn job_ended(event: &Event) -> String {
         Some(at) => {
             let spawn = millis(at.since(*started));
             format!(
-                "{action} {outcome} after {took:.1} ms (its process was there after {spawn:.1} ms)"
+                "{action} {outcome}; it took {took:.1} ms (its process was there after {spawn:.1} ms)"
             )
         }
-        None => format!("{action} {outcome} after {took:.1} ms"),
+        None => format!("{action} {outcome}; it took {took:.1} ms"),
     }
 }
 
@@ -371,6 +384,8 @@ fn usual_level(action: Action) -> Level {
 
 fn level_of(action: Action, outcome: &Outcome) -> Level {
     match (action, outcome) {
+        // The shell's statuses for what it cannot execute or find: no answer, so nothing goes on until it is mended.
+        (Action::IsRunning, Outcome::Failed { code: 126 | 127 }) => Level::WARN,
         (_, Outcome::Done) | (Action::IsRunning, Outcome::Failed { .. } | Outcome::Cancelled) => {
             usual_level(action)
         }

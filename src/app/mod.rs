@@ -36,6 +36,7 @@ use crate::disk::{Disk, DiskParts};
 use crate::machine::Machine;
 use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
+use crate::report;
 use crate::state::{LockError, Paths, PathsError};
 
 use service::{Doors, Service, ServiceParts};
@@ -134,9 +135,7 @@ impl Default for RunOptions {
 /// Whatever keeps it from starting; afterwards only the unexpected end of the reactor.
 pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), AppError> {
     let clock = Clock::begin();
-    if !loaded.warnings.is_empty() {
-        tracing::warn!("{}", loaded.warnings);
-    }
+    report::warnings(&loaded.warnings);
     let (config, scripts) = (loaded.config, loaded.scripts);
     if let Some(workspace) = &config.application.workspace {
         std::env::set_current_dir(workspace).map_err(|source| AppError::Workspace {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::config::Faults;
+use crate::report;
 
 /// At most one look at a time: reloads must not gather threads that hang.
 #[derive(Debug, Default)]
@@ -27,9 +28,7 @@ impl ScriptLook {
         let body = move || {
             let warnings = look();
             is_under_way.store(false, Ordering::Release);
-            if !warnings.is_empty() {
-                tracing::warn!("{warnings}");
-            }
+            report::warnings(&warnings);
         };
         if let Err(error) = thread::Builder::new().name("scripts".into()).spawn(body) {
             self.is_under_way.store(false, Ordering::Release);

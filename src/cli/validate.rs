@@ -17,7 +17,10 @@ pub(super) fn validate(out: Out, given: Option<&Path>, how: &Validate) -> Ending
     }
     let warnings = loaded.warnings.list.len() + loaded.warnings.more;
     if how.strict && warnings > 0 {
-        let message = format!("keepstart: {warnings} warnings, which --strict counts as faults");
+        let message = match warnings {
+            1 => "keepstart: one warning, which --strict counts as a fault".to_owned(),
+            _ => format!("keepstart: {warnings} warnings, which --strict counts as faults"),
+        };
         return Err(Failure::told(Code::Config, message));
     }
     if !how.effective {

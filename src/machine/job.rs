@@ -212,7 +212,7 @@ impl fmt::Display for Outcome {
             Self::TimedOut { timeout } => write!(f, "timed out after {timeout:?}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::NotStarted { error } => write!(f, "could not be started: {error}"),
-            Self::Unseen => f.write_str("ended while the daemon was away"),
+            Self::Unseen => f.write_str("ended with a status that nobody saw"),
         }
     }
 }

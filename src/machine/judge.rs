@@ -124,8 +124,16 @@ impl Instance {
 
     fn disagree(&mut self, outcome: Outcome, shared: &mut Shared, now: Time) {
         if self.retry.until.is_none() {
-            let answered = matches!(outcome, Outcome::Done | Outcome::Failed { .. });
-            self.fail((!answered).then_some(outcome), shared, now);
+            let disagrees = match &outcome {
+                Outcome::Done => true,
+                Outcome::Failed { code } => !NOT_EXECUTABLE.contains(code),
+                Outcome::Killed { .. }
+                | Outcome::TimedOut { .. }
+                | Outcome::Cancelled
+                | Outcome::NotStarted { .. }
+                | Outcome::Unseen => false,
+            };
+            self.fail((!disagrees).then_some(outcome), shared, now);
         }
         self.ask = Some(Reason::Retry);
     }
@@ -148,7 +156,7 @@ impl Instance {
         self.retry.failures = failures;
         self.retry.failed_at = Some(now);
         self.retry.until = Some(until);
-        self.retry.outcome = outcome;
+        self.retry.outcome.clone_from(&outcome);
         self.why = Reason::Retry;
         if self.ask.is_none() && self.settings.is_running.is_some() {
             self.ask = Some(Reason::Retry);
@@ -159,6 +167,7 @@ impl Instance {
             role: self.role.role(),
             at: until,
             failures,
+            outcome,
         });
     }
 

@@ -275,6 +275,8 @@ pub enum Event {
         at: Time,
         /// Failures in a row.
         failures: u32,
+        /// How the last one ended; `None`: is-running disagreed with a successful action.
+        outcome: Option<Outcome>,
     },
     /// A job of an earlier life of the daemon is still running and is waited for.
     Adopted {

@@ -9,6 +9,7 @@ use crate::bus::Order;
 use crate::config::{self, Config, LoadError, Loaded, Logging};
 use crate::machine::message::Changes;
 use crate::machine::settings::InstanceName;
+use crate::report;
 use crate::systemd::Notifier;
 
 use super::{ENDING, REACTOR_DEADLINE, Service};
@@ -87,7 +88,11 @@ impl Service {
         };
         match &result {
             Ok(said) => tracing::info!("{said}"),
-            Err(error) => tracing::error!("the running configuration stays: {error}"),
+            Err(error) => {
+                for line in error.lines() {
+                    tracing::error!("the running configuration stays: {line}");
+                }
+            }
         }
         tell(reading.asked, &result);
         if let Some(again) = reading.again {
@@ -113,9 +118,7 @@ impl Service {
     }
 
     async fn adopt(&mut self, mut loaded: Loaded) -> Result<String, String> {
-        if !loaded.warnings.is_empty() {
-            tracing::warn!("{}", loaded.warnings);
-        }
+        report::warnings(&loaded.warnings);
         let scripts = loaded.scripts;
         self.script_look.begin(move || scripts.look());
         let fixed = fixed_changes(&self.config, &loaded.config);
