@@ -48,7 +48,8 @@ fn a_script_gets_an_environment_of_its_own() {
         let world = World::new();
         world.script(
             "start.sh",
-            "env | sort > HERE/env.new\nreadlink /proc/self/fd/0 > HERE/stdin\n\
+            // What a shell hands on is not all that it was given: IFS, for one, it keeps for itself.
+            "tr '\\0' '\\n' < /proc/$$/environ > HERE/env.new\nreadlink /proc/self/fd/0 > HERE/stdin\n\
              echo $$ $(cut -d' ' -f5 /proc/$$/stat) > HERE/group\nls /proc/$$/fd > HERE/fds\n\
              echo \"$@\" > HERE/arguments\nmv HERE/env.new HERE/env",
         );
@@ -69,6 +70,7 @@ fn a_script_gets_an_environment_of_its_own() {
                 .env("WATCHDOG_PID", "1");
             command
                 .env("INVOCATION_ID", "abc")
+                .env("JOURNAL_STREAM", "1:1")
                 .env("KEEPSTART_OUTER", "yes")
                 .env("HANDED_ON", "yes");
             command.env("TERM", "vt100");
@@ -91,12 +93,10 @@ fn a_script_gets_an_environment_of_its_own() {
             assert!(has(line), "{line} is not in {environment:#?}");
         }
         for name in ["KEEPSTART_REASON", "KEEPSTART_JOB"] {
-            assert!(
-                environment
-                    .iter()
-                    .any(|one| one.starts_with(&format!("{name}="))),
-                "{name}"
-            );
+            let given = environment
+                .iter()
+                .filter_map(|one| one.strip_prefix(name)?.strip_prefix('='));
+            assert_eq!(given.filter(|value| !value.is_empty()).count(), 1, "{name}");
         }
         for name in [
             "LD_",
@@ -105,6 +105,8 @@ fn a_script_gets_an_environment_of_its_own() {
             "LISTEN_",
             "WATCHDOG_",
             "INVOCATION_ID",
+            "JOURNAL_STREAM",
+            "IFS=",
             "KEEPSTART_OUTER",
         ] {
             assert!(
