@@ -404,10 +404,8 @@ impl Executor {
             Run::Spawning { .. } | Run::Running { .. } => None,
         };
         let groups: Vec<Pid> = self.runs.values().filter_map(late).collect();
-        let rested = self
-            .zombie_pass
-            .is_none_or(|at| now.saturating_duration_since(at) >= ZOMBIE_PASS_PAUSE);
-        if groups.is_empty() || !rested {
+        let rested = |at| now.saturating_duration_since(at) >= ZOMBIE_PASS_PAUSE;
+        if groups.is_empty() || !self.zombie_pass.is_none_or(rested) {
             return Vec::new();
         }
         self.zombie_pass = Some(now);
