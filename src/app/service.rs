@@ -247,6 +247,7 @@ impl Service {
         match self.config.settings.instances.len() {
             // The packaged file is like this: nothing is wrong, but nothing will ever happen either.
             0 => tracing::warn!("ready: no instance configured in {file}; add one and reload"),
+            1 => tracing::info!("ready: 1 instance from {file}"),
             count => tracing::info!("ready: {count} instances from {file}"),
         }
     }
