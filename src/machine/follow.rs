@@ -29,6 +29,9 @@ pub(crate) struct Follow {
     subscription: Subscription,
     dump: Dump,
     synchronized: bool,
+    /// Whether other addresses are watched since the last dump that was taken in: what the next one has and
+    /// the table lacks was never to be told, so it says nothing about the notifications.
+    rewatched: bool,
     /// Whether the table says anything that may be believed.
     trusted: bool,
     poll_every: Duration,
@@ -75,7 +78,7 @@ pub(crate) enum Arrived {
     Use {
         /// What was told since it began.
         since: Vec<KernelEvent>,
-        /// Whether the table was synchronized before, so that any difference was missed.
+        /// Whether the table was synchronized before and watched the same, so that any difference was missed.
         audit: bool,
     },
     /// Throw it away; the next is already asked for.
@@ -89,6 +92,7 @@ impl Follow {
             subscription: Subscription::Opening,
             dump: Dump::Idle,
             synchronized: false,
+            rewatched: false,
             trusted: false,
             poll_every,
             audit_every,
@@ -228,7 +232,8 @@ impl Follow {
         self.dump_failures = 0;
         self.dumped_at = Some(now);
         self.trusted = true;
-        let audit = self.synchronized;
+        let rewatched = std::mem::replace(&mut self.rewatched, false);
+        let audit = self.synchronized && !rewatched;
         self.synchronized = complete;
         let (poll, distrust, next_audit) = if self.synchronized {
             (None, None, Some(now + self.audit_every))
@@ -288,8 +293,10 @@ impl Follow {
         }
     }
 
-    /// Asks for a dump that begins after this moment; one that is under way is of no use.
+    /// Other addresses are watched, or others matter. Asks for a dump that begins after this moment: one that
+    /// is under way lacks what is new, and would bring back what is not watched any longer.
     pub(crate) fn dump_anew(&mut self, shared: &mut Shared) {
+        self.rewatched = true;
         if matches!(self.dump, Dump::Running { .. } | Dump::Overtaken) {
             self.dump = Dump::Stale;
         }

@@ -52,7 +52,8 @@ pub mod view;
 mod watch;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use address::{AddressTable, Touched};
 use follow::{Arrived, Follow};
@@ -75,6 +76,9 @@ pub struct Machine {
     follow: Follow,
     table: AddressTable,
     watch: WatchIndex,
+    /// What the outside was last told to watch. An instance that left since may have been the last to watch
+    /// one of them.
+    watched: BTreeSet<IpAddr>,
     instances: BTreeMap<InstanceId, Instance>,
     names: BTreeMap<InstanceName, InstanceId>,
     next_id: u32,
@@ -95,6 +99,7 @@ impl Machine {
             follow: Follow::new(settings.poll_every, settings.audit_every),
             table: AddressTable::default(),
             watch: WatchIndex::default(),
+            watched: BTreeSet::new(),
             instances: BTreeMap::new(),
             names: BTreeMap::new(),
             next_id: 0,
@@ -108,7 +113,8 @@ impl Machine {
         }
         machine.take_up_absent();
         // What is dumped depends on what is watched, so that comes first.
-        let watched = machine.watch.addresses();
+        machine.watched = machine.watch.addresses();
+        let watched = machine.watched.clone();
         machine.shared.outbox.act(Output::Watch(watched));
         machine.follow.subscribe(&mut machine.shared);
         machine

@@ -43,7 +43,9 @@ impl Machine {
         }
         let watched = self.watch.addresses();
         self.table.retain(&watched);
-        self.shared.outbox.act(Output::Watch(watched));
+        self.shared.outbox.act(Output::Watch(watched.clone()));
+        look |= watched != self.watched;
+        self.watched = watched;
         if look {
             self.follow.dump_anew(&mut self.shared);
         }

@@ -367,3 +367,39 @@ fn a_restart_stops_nothing_that_the_kernel_can_still_be_asked_about() {
     assert_eq!(actions(&wait(&mut machine, at(6_100))), []);
     assert_eq!(actions(&wait(&mut machine, at(6_101))), [Action::Stop]);
 }
+
+fn repaired(outputs: &[Output]) -> bool {
+    let is_repair = |output: &Output| matches!(output, Output::Event(Event::AuditRepaired { .. }));
+    outputs.iter().any(is_repair)
+}
+
+#[test]
+fn a_vip_that_a_reload_makes_known_was_missed_by_no_notification() {
+    let one = settings(1, [instance(0, false)]);
+    let both = settings(1, [instance(0, false), instance(1, false)]);
+    let (mut machine, _) = machine(&one, &RestoredMap::new(), &[0]);
+    let reloaded = give(&mut machine, Input::Reload(both), at(10));
+    assert!(reloaded.contains(&Output::Dump));
+    assert!(!repaired(&give(&mut machine, dump(&[0, 1]), at(11))));
+    // The next dump is an audit again.
+    give(&mut machine, Input::Audit(None), at(20));
+    assert!(repaired(&give(&mut machine, dump(&[0]), at(21))));
+}
+
+#[test]
+fn a_dump_under_way_brings_nothing_back_that_a_reload_removes() {
+    let one = settings(1, [instance(0, false)]);
+    let both = settings(1, [instance(0, false), instance(1, false)]);
+    let (mut machine, first) = machine(&both, &RestoredMap::new(), &[0]);
+    for job in jobs(&first) {
+        end(&mut machine, job.id, 0, at(5));
+    }
+    give(&mut machine, Input::Audit(None), at(10));
+    assert!(!give(&mut machine, Input::Reload(one.clone()), at(11)).contains(&Output::Dump));
+    // It was asked for while the second VIP was watched, so it is asked for anew.
+    let stale = give(&mut machine, dump(&[0, 1]), at(12));
+    assert!(stale.contains(&Output::Dump) && !repaired(&stale));
+    assert!(!repaired(&give(&mut machine, dump(&[0]), at(13))));
+    // Where nothing changes there is no dump.
+    assert!(!give(&mut machine, Input::Reload(one), at(14)).contains(&Output::Dump));
+}

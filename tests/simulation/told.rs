@@ -224,7 +224,7 @@ impl Told {
         }
     }
 
-    fn spoil_dump(&mut self) {
+    pub(crate) fn spoil_dump(&mut self) {
         if let Some(dump) = &mut self.dump {
             dump.good_for = Use::Nothing;
         }

@@ -259,7 +259,12 @@ impl World {
         };
         let life = daemon.life;
         match output {
-            Output::Watch(addresses) => daemon.watched.clone_from(addresses),
+            Output::Watch(addresses) => {
+                if daemon.watched != *addresses {
+                    daemon.told.spoil_dump();
+                }
+                daemon.watched.clone_from(addresses);
+            }
             Output::Subscribe => {
                 if std::mem::replace(&mut daemon.subscribing, true) {
                     return Err("a subscription was asked for twice".into());
