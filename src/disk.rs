@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, read, write};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 use crate::action::{OutputCounters, OutputFollower, OutputLine};
 use crate::machine::job::{InstanceId, JobId, Knowledge, Role};
@@ -24,7 +24,7 @@ use crate::telemetry::OUTPUT_TARGET;
 /// with older knowledge.
 const TASKS_MAX: usize = 65_536;
 
-/// Epochs that could not be reserved are tried again after this.
+/// Epochs that could not be reserved, or whose answer found the reactor's queue full, are tried again after this.
 const RESERVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// How often it looks for work where it cannot wait for any (a limit of descriptors below two, or no memory).
@@ -242,13 +242,14 @@ impl DiskThread {
             self.reserve_at = Some(in_the_future(RESERVE_AGAIN));
             return;
         }
-        self.reserve_at = None;
-        for (instance, through) in std::mem::take(&mut self.owed).into_values() {
-            // The reactor only wants to know whether to complain, and it takes these faster than they come.
-            let _ = self
-                .answers
-                .try_send(Input::EpochsReserved { instance, through });
+        let noted = self.owed.values().copied().collect();
+        if let Err(TrySendError::Full(_)) = self.answers.try_send(Input::EpochsReserved(noted)) {
+            // What is owed is written again, and answered then.
+            self.reserve_at = Some(in_the_future(RESERVE_AGAIN));
+            return;
         }
+        self.reserve_at = None;
+        self.owed.clear();
     }
 }
 

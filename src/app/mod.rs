@@ -41,8 +41,8 @@ use crate::state::{LockError, Paths, PathsError};
 
 use service::{Doors, Service, ServiceParts};
 
-/// Answers of the disk thread wait here for the reactor. When it is full the answer is dropped; the reactor
-/// asks again long before it needs one.
+/// Answers of the disk thread wait here for the reactor, one for each write whatever the number of instances.
+/// When it is full the disk thread writes again some seconds later and answers then.
 const ANSWERS_MAX: usize = 256;
 
 /// How long the reactor may take to come up, and threads to end.

@@ -48,13 +48,8 @@ pub enum Input {
         /// How.
         exit: Exit,
     },
-    /// Epochs up to and including this one are on disk as used.
-    EpochsReserved {
-        /// Whose.
-        instance: InstanceId,
-        /// The last one.
-        through: u64,
-    },
+    /// The epochs of these instances up to and including this one are on disk as used: all that one write noted.
+    EpochsReserved(Vec<(InstanceId, u64)>),
     /// A new configuration, already checked. An ending daemon takes none.
     Reload(Settings),
     /// An operator wants an audit, of one instance or of all. An ending daemon makes none.
@@ -343,7 +338,8 @@ pub enum Event {
     },
     /// A new configuration is in force.
     Reloaded(Changes),
-    /// The epochs on disk are used up before the disk answered; after a power cut numbers may come again.
+    /// The epochs on disk are used up, and the disk has not answered since the transition before either; after a
+    /// power cut numbers may come again.
     EpochsExhausted {
         /// Whose.
         instance: InstanceName,

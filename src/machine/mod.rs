@@ -132,9 +132,11 @@ impl Machine {
             Input::DumpFailed { error } => self.dump_failed(error, now),
             Input::Spawned { job, pid } => self.spawned(job, pid, now),
             Input::Ended { job, exit } => self.ended(job, exit, now),
-            Input::EpochsReserved { instance, through } => {
-                if let Some(instance) = self.instances.get_mut(&instance) {
-                    instance.epoch_reserved = instance.epoch_reserved.max(through);
+            Input::EpochsReserved(noted) => {
+                for (id, through) in noted {
+                    if let Some(instance) = self.instances.get_mut(&id) {
+                        instance.epoch_reserved = instance.epoch_reserved.max(through);
+                    }
                 }
             }
             Input::Reload(_) | Input::Audit(_) if self.shared.ending => {}

@@ -368,6 +368,21 @@ fn a_restart_stops_nothing_that_the_kernel_can_still_be_asked_about() {
     assert_eq!(actions(&wait(&mut machine, at(6_101))), [Action::Stop]);
 }
 
+#[test]
+fn only_a_second_epoch_that_the_disk_has_not_answered_is_complained_of() {
+    let complains = |outputs: Vec<Output>| {
+        let exhausted = |one: &Output| matches!(one, Output::Event(Event::EpochsExhausted { .. }));
+        outputs.iter().any(exhausted)
+    };
+    let (mut machine, first) =
+        machine(&settings(1, [instance(0, false)]), &RestoredMap::new(), &[]);
+    assert!(!complains(first));
+    assert!(complains(give(&mut machine, present(0), at(1_000))));
+    let noted = Input::EpochsReserved(vec![(InstanceId(0), 1_000), (InstanceId(9), 1_000)]);
+    give(&mut machine, noted, at(1_001));
+    assert!(!complains(give(&mut machine, gone(0), at(5_000))));
+}
+
 fn repaired(outputs: &[Output]) -> bool {
     let is_repair = |output: &Output| matches!(output, Output::Event(Event::AuditRepaired { .. }));
     outputs.iter().any(is_repair)

@@ -113,7 +113,9 @@ impl Instance {
 
     fn next_epoch(&mut self, shared: &mut Shared) {
         self.epoch += 1;
-        if self.epoch > self.epoch_reserved {
+        // A new instance has nothing on disk, and its first dump is usually faster than a write and its sync. The
+        // reservation was asked for before that first epoch; a second one that finds it unanswered is late.
+        if self.epoch > self.epoch_reserved + 1 {
             shared.outbox.event(Event::EpochsExhausted {
                 instance: self.settings.name.clone(),
                 epoch: self.epoch,

@@ -95,7 +95,7 @@ impl Disk {
             if adopted.is_some() {
                 record.job = in_flight;
             }
-            // What was used beyond the reservation was announced, and may be used again.
+            // What was used beyond the reservation was announced, or was the first, and may be used again.
             record.used = record.used.min(record.reserved);
             let epoch = record.reserved;
             if choices.chance(700) {

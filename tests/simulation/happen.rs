@@ -107,7 +107,7 @@ impl World {
         if let Some(daemon) = &mut self.daemon {
             daemon.check.reserved(name, through);
         }
-        self.feed(Some(Input::EpochsReserved { instance, through }))
+        self.feed(Some(Input::EpochsReserved(vec![(instance, through)])))
     }
 
     fn flip(&mut self, slot: usize) {

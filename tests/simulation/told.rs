@@ -117,7 +117,7 @@ impl Told {
             Some(
                 Input::Spawned { .. }
                 | Input::Ended { .. }
-                | Input::EpochsReserved { .. }
+                | Input::EpochsReserved(_)
                 | Input::Audit(_)
                 | Input::Shutdown,
             ) => {}
