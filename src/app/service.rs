@@ -28,7 +28,7 @@ use crate::systemd::{Notifier, NotifyError, status_line};
 
 use super::AppError;
 use super::scripts::ScriptLook;
-use reload::Reading;
+use reload::{FileReader, Reading};
 
 /// How long the reactor may take to answer before it counts as hanging.
 const REACTOR_DEADLINE: Duration = Duration::from_secs(1);
@@ -58,6 +58,7 @@ pub(super) struct Service {
     script_look: ScriptLook,
     reopen_log: Box<dyn Fn()>,
     change_log: Box<dyn Fn(&Config)>,
+    file_reader: FileReader,
     /// A configuration that is being read.
     reading: Option<Reading>,
     /// When systemd is told what has changed.
@@ -133,6 +134,7 @@ impl Service {
             script_look: ScriptLook::default(),
             reopen_log: parts.reopen_log,
             change_log: parts.change_log,
+            file_reader: FileReader::default(),
             reading: None,
             status_due: None,
             ending: None,

@@ -1,12 +1,15 @@
 //! Reading the configuration again: a part of the service loop. A faulty file changes nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bus::Order;
-use crate::config::{self, Config, LoadError, Loaded, Logging};
+use crate::config::{self, Config, Loaded, Logging};
 use crate::machine::message::Changes;
 use crate::machine::settings::InstanceName;
 use crate::report;
@@ -21,7 +24,7 @@ const NAMES_TOLD_MAX: usize = 10;
 
 /// A file that is being read, by a thread of its own, and who waits for it.
 pub(super) struct Reading {
-    loaded: oneshot::Receiver<Result<Loaded, LoadError>>,
+    loaded: oneshot::Receiver<Result<Loaded, String>>,
     deadline: Instant,
     asked: Vec<Answer>,
     /// Those who asked since the reading began: the file may have been written since, so it is read again.
@@ -30,13 +33,49 @@ pub(super) struct Reading {
 
 type Answer = oneshot::Sender<Result<String, String>>;
 
+/// At most one thread reads at a time: reloads must not gather threads that hang.
+#[derive(Debug, Default)]
+pub(super) struct FileReader {
+    is_under_way: Arc<AtomicBool>,
+}
+
+impl FileReader {
+    /// Begins to read. While an earlier thread hangs, that is the answer.
+    fn begin<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, String> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, String>> {
+        let (sender, receiver) = oneshot::channel();
+        if self.is_under_way.swap(true, Ordering::AcqRel) {
+            let still = "the configuration file is still being read since an earlier reload: \
+                         a file server may not answer";
+            // The receiver is still here.
+            let _ = sender.send(Err(still.to_owned()));
+            return receiver;
+        }
+        let is_under_way = self.is_under_way.clone();
+        let body = move || {
+            let result = read();
+            // First, because whoever is told may ask for the next at once.
+            is_under_way.store(false, Ordering::Release);
+            drop(sender.send(result));
+        };
+        // A thread that could not be made drops the sender, which is told as an error.
+        if let Err(error) = thread::Builder::new().name("reload".into()).spawn(body) {
+            self.is_under_way.store(false, Ordering::Release);
+            tracing::error!("cannot start a thread to read the configuration: {error}");
+        }
+        receiver
+    }
+}
+
 /// Waits for the file that is being read; pends for ever while none is.
 pub(super) async fn read(reading: &mut Option<Reading>) -> Result<Loaded, String> {
     let Some(reading) = reading else {
         return std::future::pending().await;
     };
     match timeout_at(reading.deadline, &mut reading.loaded).await {
-        Ok(Ok(loaded)) => loaded.map_err(|error| error.to_string()),
+        Ok(Ok(loaded)) => loaded,
         Ok(Err(_)) => Err("the thread that read the configuration file has ended".into()),
         Err(_) => Err("the configuration file could not be read in time".into()),
     }
@@ -57,16 +96,9 @@ impl Service {
     }
 
     fn start_reading(&mut self, asked: Vec<Answer>) {
-        let (sender, loaded) = oneshot::channel();
         let file = self.config.file.clone();
-        let load = move || drop(sender.send(config::load_with_logging(&file)));
-        // A thread that could not be made drops the sender, which is told as an error.
-        if let Err(error) = std::thread::Builder::new()
-            .name("reload".into())
-            .spawn(load)
-        {
-            tracing::error!("cannot start a thread to read the configuration: {error}");
-        }
+        let load = move || config::load_with_logging(&file).map_err(|error| error.to_string());
+        let loaded = self.file_reader.begin(load);
         let deadline = self.now() + RELOAD_DEADLINE;
         self.reading = Some(Reading {
             loaded,
@@ -187,3 +219,6 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         .filter_map(|(key, changed)| changed.then_some(key))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+//! Tests of `app/service/reload`.
+
+use super::*;
+
+#[test]
+fn a_reader_that_hangs_remains_the_only_one() {
+    let reader = FileReader::default();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let hanging = reader.begin(move || {
+        // The sender's end is what is waited for.
+        let _ = released.recv();
+        Ok(())
+    });
+    let refused = reader.begin(|| -> Result<(), String> { panic!("a second reader") });
+    let said = refused.blocking_recv().unwrap().unwrap_err();
+    assert!(said.contains("still being read"), "{said}");
+    // Nobody waits for it any longer; it ends all the same, and the next may read.
+    drop(hanging);
+    drop(release);
+    while reader.is_under_way.load(Ordering::Acquire) {
+        thread::yield_now();
+    }
+    let next = reader.begin(|| Ok(7));
+    assert_eq!(next.blocking_recv().unwrap(), Ok(7));
+}
