@@ -1,6 +1,7 @@
 //! The service loop: signals, the control socket, systemd and the board. Runs on the main thread; decides
 //! nothing about roles, and nothing here can delay the reactor.
 
+mod catch_up;
 mod reload;
 mod told;
 
@@ -17,7 +18,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update, Whole};
+use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Scripts};
 use crate::control::server::{self, Counters, ServerContext};
@@ -63,6 +64,8 @@ pub(super) struct Service {
     reading: Option<Reading>,
     /// When systemd is told what has changed.
     status_due: Option<Instant>,
+    /// When the reactor is asked again for what was dropped, because it did not answer.
+    fetch_due: Option<Instant>,
     ending: Option<Instant>,
 }
 
@@ -106,6 +109,7 @@ enum Wake {
     Signal(Option<i32>),
     Request(Option<Request>),
     Status,
+    Fetch,
     Watchdog,
     Read(Box<Result<Loaded, String>>),
     TooLong,
@@ -137,6 +141,7 @@ impl Service {
             file_reader: FileReader::default(),
             reading: None,
             status_due: None,
+            fetch_due: None,
             ending: None,
         }
     }
@@ -158,6 +163,7 @@ impl Service {
                 signal = signals.next() => Wake::Signal(signal),
                 request = receiver.recv() => Wake::Request(request),
                 () = at(self.status_due) => Wake::Status,
+                () = at(self.fetch_due) => Wake::Fetch,
                 () = at(self.ending) => Wake::TooLong,
                 () = tick(&mut watchdog) => Wake::Watchdog,
                 read = reload::read(&mut self.reading) => Wake::Read(Box::new(read)),
@@ -177,6 +183,11 @@ impl Service {
                 }
                 Wake::Request(request) => self.request(request).await,
                 Wake::Status => self.send_status(),
+                Wake::Fetch => {
+                    if self.catch_up().await {
+                        break Ok(());
+                    }
+                }
                 Wake::Watchdog => self.watchdog(),
                 Wake::Read(read) => self.end_reload(*read).await,
                 Wake::TooLong => {
@@ -216,32 +227,29 @@ impl Service {
     /// Any update may have been dropped, the one that says so and the one that says that the addresses are known
     /// among them; then the whole says it.
     async fn update(&mut self, update: Update) -> bool {
-        let mut synchronized = matches!(
+        let synchronized = matches!(
             &update,
             Update::Event(event, _) if matches!(**event, Event::Synchronized { .. })
         );
-        let mut finished = false;
         self.board.borrow_mut().take(update);
-        let dropped = self.dropped.load(Ordering::Relaxed);
-        // Where the reactor does not answer in time the next update asks again.
-        if dropped != self.dropped_seen
-            && let Some(whole) = self.fetch().await
-        {
-            self.dropped_seen = dropped;
-            synchronized |= whole.kernel.dumped_at.is_some();
-            finished = whole.finished;
-            self.board.borrow_mut().replace(whole);
+        if synchronized {
+            self.become_ready();
         }
-        if synchronized && let Some(on_ready) = self.on_ready.take() {
+        if self.status_due.is_none() {
+            self.status_due = Some(self.now());
+        }
+        // A reactor that has just not answered is not asked for each update that waits here.
+        self.fetch_due.is_none() && self.catch_up().await
+    }
+
+    /// The addresses are known.
+    fn become_ready(&mut self) {
+        if let Some(on_ready) = self.on_ready.take() {
             self.ready_owed = true;
             self.say_ready();
             on_ready();
             self.log_ready();
         }
-        if self.status_due.is_none() {
-            self.status_due = Some(self.now());
-        }
-        finished
     }
 
     fn log_ready(&self) {
@@ -276,13 +284,6 @@ impl Service {
         if let Err(error) = tell(&mut self.notifier.borrow_mut()) {
             tracing::warn!("{:#}", anyhow::Error::from(error));
         }
-    }
-
-    /// Reads everything anew, after updates were dropped.
-    async fn fetch(&self) -> Option<Whole> {
-        let (sender, receiver) = oneshot::channel();
-        self.orders.try_send(Order::Fetch(sender)).ok()?;
-        timeout(REACTOR_DEADLINE, receiver).await.ok()?.ok()
     }
 
     /// Returns whether the daemon is to end at once.
