@@ -18,10 +18,10 @@ use crate::machine::settings::InstanceName;
 use crate::state::{Epochs, RunLog};
 use crate::telemetry::OUTPUT_TARGET;
 
-/// Tasks wait here for the disk thread. A job causes at most three, and no job is spawned while the disk
-/// hangs (its intent is written to the same place first), so what can queue is a few per instance. When it is
-/// full all the same, the task is dropped and counted: after a crash the instance's service is then looked at
-/// with older knowledge.
+/// Tasks wait here for the disk thread. A job causes at most three. No job is spawned while the runtime
+/// directory hangs, because its intent is written there first: then what can queue is a few per instance. But
+/// while only the directory of the epochs hangs, jobs go on and their tasks queue. When it is full, the task is
+/// dropped and counted: after a crash the instance's service is then looked at with older knowledge.
 const TASKS_MAX: usize = 65_536;
 
 /// Epochs that could not be reserved, or whose answer found the reactor's queue full, are tried again after this.

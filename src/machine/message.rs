@@ -300,7 +300,8 @@ pub enum Event {
         /// What the system said.
         error: String,
     },
-    /// The first dump, or the first after trust in the table was lost.
+    /// The addresses are known: the first dump, and each that ends a time in which notifications were lost or
+    /// the table was not believed.
     Synchronized {
         /// How many watched addresses are there.
         addresses: u32,

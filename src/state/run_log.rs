@@ -1,6 +1,7 @@
 //! The run record of this boot, `run.json`: what is known of each service, and the jobs in flight. Shared by
 //! the spawner threads, which note an intent before a spawn and the process after it, and the disk thread,
-//! which notes the rest. It never waits for a disk: the file means nothing after a reboot, so nothing is synced.
+//! which notes the rest. Nothing is synced, because the file means nothing after a reboot: in the runtime
+//! directory, which is in memory, a write never waits for a disk. With a workspace it is where the workspace is.
 //!
 //! JSON Lines: a header, then one record per line, each appended by one write(2), half a microsecond of work.
 //! What the kernel has taken survives `kill -9`. A line without its end was being written when the daemon was

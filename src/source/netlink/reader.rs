@@ -13,8 +13,9 @@ use super::watched::Watched;
 use crate::machine::kernel::KernelEvent;
 
 /// The most datagrams that one [`read`](super::Subscription::read) takes from the queue, one or two
-/// milliseconds' work: signals and timers of the reactor wait no longer than that for a storm of addresses.
-/// The rest stays in the kernel's queue and is read next ([`Read::More`]).
+/// milliseconds' work. The rest stays in the kernel's queue and is read next ([`Read::More`]). The reactor reads
+/// up to `READS_MAX` times in one wake-up (`reactor.rs`), so in a storm of addresses its signals and timers wait
+/// for the product of the two: about a tenth of a second.
 pub const DATAGRAMS_PER_READ: u32 = 1024;
 
 /// How a read ended.
