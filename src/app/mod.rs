@@ -31,7 +31,7 @@ use crate::action::{
 use crate::bus::{ORDERS_MAX, Order, Updates};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
-use crate::control::server::BindError;
+use crate::control::socket::BindError;
 use crate::disk::{Disk, DiskParts};
 use crate::machine::Machine;
 use crate::machine::message::RestoredMap;

@@ -22,6 +22,7 @@ use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Scripts};
 use crate::control::server::{self, Counters, ServerContext};
+use crate::control::socket;
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
 use crate::state::Paths;
@@ -84,7 +85,7 @@ impl Doors {
         let path = paths.control_socket();
         let group = config.application.control_group.as_deref();
         let listener =
-            server::bind(&path, group).map_err(|source| AppError::Control { path, source })?;
+            socket::bind(&path, group).map_err(|source| AppError::Control { path, source })?;
         Ok(Self { signals, listener })
     }
 }

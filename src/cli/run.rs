@@ -18,7 +18,7 @@ use super::locate;
 use crate::app::{self, AppError, RunOptions};
 use crate::config::logging::Plan;
 use crate::config::{Config, LogLevel};
-use crate::control::server::BindError;
+use crate::control::socket::BindError;
 use crate::state::{LockError, Paths};
 use crate::telemetry::{self, Destination, TelemetryOptions};
 

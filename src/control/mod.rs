@@ -9,6 +9,7 @@ pub mod client;
 mod conversation;
 pub mod protocol;
 pub mod server;
+pub mod socket;
 pub mod status;
 mod stream;
 pub mod why;

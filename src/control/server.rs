@@ -1,12 +1,9 @@
-//! The listener of the control socket and what its connections share. Runs on the service thread, one
+//! Who listens on the control socket and what its connections share. Runs on the service thread, one
 //! local task for the listener and one for each connection; never waits for a client longer than its
 //! deadline, and touches the reactor only through its queue of orders.
 
 use std::cell::{Cell, RefCell};
-use std::fs;
-use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -62,87 +59,6 @@ pub struct Counters {
 pub(super) struct Shared {
     pub(super) context: Rc<ServerContext>,
     connections: Cell<usize>,
-}
-
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// `control-group` names nobody.
-    #[error("there is no group {0} (`control-group`)")]
-    NoGroup(String),
-    /// The system refuses.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-/// Makes the socket for its owner alone, or for the members of `group` (a name or a number) too. Must be
-/// called inside a runtime.
-///
-/// A socket file that is there already is a dead daemon's, because the caller holds the daemon's lock, and
-/// is replaced. For a group, the daemon's own directory (0700 until then) is opened to its members as
-/// well.
-///
-/// # Errors
-///
-/// The group does not exist, something else than a socket is in the way, or the system refuses.
-pub fn bind(path: &Path, group: Option<&str>) -> Result<UnixListener, BindError> {
-    let gid = group.map(group_id).transpose()?;
-    match fs::symlink_metadata(path) {
-        Ok(there) if there.file_type().is_socket() => fs::remove_file(path)?,
-        Ok(_) => {
-            let message = "something is there that is not a socket";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message).into());
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error.into()),
-    }
-    // Until the next lines the umask alone protects the socket; the directory does so before and after.
-    let listener = UnixListener::bind(path)?;
-    match gid {
-        None => fs::set_permissions(path, fs::Permissions::from_mode(0o600))?,
-        Some(gid) => {
-            chown(path, None, Some(gid))?;
-            fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
-            for directory in own_directories(path) {
-                open_to_group(directory, gid)?;
-            }
-        }
-    }
-    Ok(listener)
-}
-
-/// The directories above the socket that belong to the daemon: the one it is in, and in a workspace
-/// (`WORKSPACE/.keepstart/HASH/BOOT/`) the one above.
-fn own_directories(socket: &Path) -> impl Iterator<Item = &Path> {
-    let parent = socket.parent();
-    let above = parent.and_then(Path::parent).filter(|above| {
-        above
-            .parent()
-            .and_then(Path::file_name)
-            .is_some_and(|name| name == ".keepstart")
-    });
-    parent.into_iter().chain(above)
-}
-
-/// Lets the members of a group through a directory that is closed to everybody else, but not look into it.
-fn open_to_group(directory: &Path, gid: u32) -> io::Result<()> {
-    let mode = fs::metadata(directory)?.mode() & 0o777;
-    if matches!(mode, 0o700 | 0o710) {
-        chown(directory, None, Some(gid))?;
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o710))?;
-    }
-    Ok(())
-}
-
-/// The number of a group. May ask the name service, so it is for the start of the daemon only.
-fn group_id(group: &str) -> Result<u32, BindError> {
-    if let Ok(gid) = group.parse() {
-        return Ok(gid);
-    }
-    let found = nix::unistd::Group::from_name(group).map_err(io::Error::from)?;
-    found
-        .map(|found| found.gid.as_raw())
-        .ok_or_else(|| BindError::NoGroup(group.to_owned()))
 }
 
 /// Answers clients for as long as it is polled. Must run in a `LocalSet`.

@@ -1,9 +1,10 @@
 //! Makes the directories of a daemon, judges those that are there, and finds out who else could put others in
 //! their place. Runs at the daemon's start, and once in a command that finds a daemon in `/tmp`; holds nothing.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -154,15 +155,27 @@ pub(super) fn make(
             .create(parent)
             .map_err(&error)?;
     }
-    match DirBuilder::new().mode(0o700).create(path) {
-        // Whatever the umask says: without this the group of the control socket would stand before a closed door.
-        Ok(()) if wanted.whose == Whose::Shared => {
-            fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(&error)?;
-        }
-        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => return Err(error(source)),
-        Ok(()) | Err(_) => {}
+    if let Some((parent, name)) = path.parent().zip(path.file_name()) {
+        make_in(parent, name, wanted.whose).map_err(|errno| error(errno.into()))?;
     }
     judge(wanted, uid)
+}
+
+/// Makes a directory, if there is nothing of that name. By descriptors: whoever owns the directory above, the
+/// workspace, could put a link in the place of a path before its mode is changed.
+fn make_in(parent: &Path, name: &OsStr, whose: Whose) -> Result<(), Errno> {
+    let directory = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::open(parent, directory | OFlags::PATH, Mode::empty())?;
+    match rustix::fs::mkdirat(&parent, name, Mode::RWXU) {
+        // Whatever the umask says: without this the group of the control socket would stand before a closed door.
+        Ok(()) if whose == Whose::Shared => {
+            let made =
+                rustix::fs::openat(&parent, name, directory | OFlags::NOFOLLOW, Mode::empty())?;
+            rustix::fs::fchmod(made, Mode::from_raw_mode(0o755))
+        }
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Refuses what is not a directory, or not in safe hands. Who can write into one that is shared is for

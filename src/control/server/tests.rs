@@ -5,7 +5,6 @@ mod daemon;
 
 use std::sync::Arc;
 
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -285,59 +284,4 @@ fn the_application_is_asked_and_its_faults_are_passed_on() {
         let auditing = told(next(&mut daemon.ask(protocol::Request::Audit(None)).await).await);
         assert_eq!(auditing, Answer::Auditing {});
     });
-}
-
-#[test]
-fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let _inside = runtime.enter();
-    let directory = TempDir::new().expect("a directory");
-    let path = directory.path().join("control");
-    drop(bind(&path, None).expect("a listener"));
-    assert!(path.exists(), "a dead daemon leaves its socket");
-    let _listener = bind(&path, None).expect("a listener in its place");
-    let mode = fs::metadata(&path).expect("a socket").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let file = directory.path().join("file");
-    fs::write(&file, "precious").expect("a file");
-    let error = bind(&file, None).expect_err("something is in the way");
-    let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
-    assert!(
-        matches!(&error, BindError::Io(error) if exists(error)),
-        "{error}"
-    );
-    assert_eq!(fs::read_to_string(&file).expect("the file"), "precious");
-    let error = bind(&path, Some("no-such-group-here")).expect_err("no such group");
-    assert!(
-        error.to_string().contains("no group no-such-group-here"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_group_may_use_the_socket_and_pass_its_directory() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let _inside = runtime.enter();
-    let directory = TempDir::new().expect("a directory");
-    let mode = fs::Permissions::from_mode;
-    fs::set_permissions(directory.path(), mode(0o700)).expect("its mode");
-    let home = directory.path().join("home");
-    fs::create_dir(&home).expect("a directory");
-    fs::set_permissions(&home, mode(0o700)).expect("its mode");
-    let path = home.join("control");
-    // Everybody may give files to his own group.
-    let gid = rustix::process::getegid().as_raw();
-    let _listener = bind(&path, Some(&gid.to_string())).expect("a listener");
-    for (path, expected) in [(&path, 0o660), (&home, 0o710)] {
-        let found = fs::metadata(path).expect("its metadata");
-        assert_eq!((found.mode() & 0o777, found.gid()), (expected, gid));
-    }
-    let above = fs::metadata(directory.path()).expect("its metadata").mode();
-    assert_eq!(above & 0o777, 0o700);
 }

@@ -1,6 +1,7 @@
 //! Tests of `state/directories`.
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 

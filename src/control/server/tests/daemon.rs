@@ -11,6 +11,7 @@ use super::super::*;
 use crate::bus::{Pulse, Update, Whole};
 use crate::control::protocol::{self, Answer, parse_answer};
 use crate::control::samples::{kernel, time, view};
+use crate::control::socket::bind;
 use crate::machine::view::InstanceView;
 
 /// A daemon without a machine.
