@@ -13,12 +13,11 @@ use std::time::Instant;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use rustix::process::{PidfdFlags, pidfd_open};
 
 use super::JobRecorder;
 use super::environment::{Block, Inherited, keepalived_arguments, search_path};
 use super::output::{OutputFate, OutputName, Spare};
-use super::process::{ProcessStat, plain, to_pid};
+use super::process::{ProcessStat, open_pidfd, plain};
 use super::spawn::{Streams, spawn};
 use crate::machine::job::Job;
 use crate::machine::settings::{Arguments, Command};
@@ -63,7 +62,7 @@ impl Launcher {
                 let at = super::now();
                 // The child is unreaped, and only the executor reaps it, once it has heard of it: so the
                 // number is this process's for as long as this function runs.
-                let pidfd = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+                let pidfd = open_pidfd(pid);
                 // Without its start the process could be taken for another one of its number. The intent alone
                 // has the next daemon look for it by its environment.
                 if let Ok(stat) = ProcessStat::read(pid) {

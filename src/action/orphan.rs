@@ -4,10 +4,8 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 
-use rustix::process::{PidfdFlags, pidfd_open};
-
 use super::environment::{JOB_VARIABLE, variables_of};
-use super::process::{ProcessStart, ProcessStat, to_pid};
+use super::process::{ProcessStart, ProcessStat, open_pidfd};
 use crate::machine::job::JobId;
 
 /// What is written down of a job that was begun.
@@ -43,7 +41,7 @@ pub fn find_orphan(record: &OrphanRecord) -> Option<Orphan> {
     };
     // Opened before the look: a process that is the right one after it was so when it was opened, and whoever
     // gets its number later is not taken for it.
-    let pidfd = to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let pidfd = open_pidfd(pid);
     ProcessStat::read(pid)
         .is_ok_and(|stat| !stat.ended && stat.start == start)
         .then_some(Orphan { pid, start, pidfd })

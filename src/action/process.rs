@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process,
-    test_kill_process_group, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
+    test_kill_process, test_kill_process_group, waitid,
 };
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::SIGCHLD;
@@ -97,11 +98,19 @@ pub(super) fn take_exit(pid: Pid, kinship: Kinship) -> Option<Exit> {
             // ECHILD: something else in this process has reaped it. That it has ended is all we know.
             Err(_) => Some(Exit::Unseen),
         },
-        Kinship::Stranger => match test_kill_process(pid) {
-            Err(Errno::SRCH) => Some(Exit::Unseen),
-            Ok(()) | Err(_) => None,
-        },
+        Kinship::Stranger => is_gone(pid).then_some(Exit::Unseen),
     }
+}
+
+/// Whether nothing has the number any more. A process that has ended and is not reaped is not gone.
+pub(super) fn is_gone(pid: Pid) -> bool {
+    test_kill_process(pid) == Err(Errno::SRCH)
+}
+
+/// A descriptor that becomes readable when the process ends (`pidfd_open(2)`); `None` where there is no such process
+/// or descriptors are scarce (EMFILE). The caller knows whose the number is.
+pub(super) fn open_pidfd(pid: u32) -> Option<OwnedFd> {
+    to_pid(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
 }
 
 /// Whether the process of this pidfd has ended, reaped or not (`pidfd_open(2)`: it is then readable).

@@ -37,7 +37,7 @@ fn the_own_stat_is_what_the_kernel_says_elsewhere() {
 fn a_zombie_has_ended_and_is_not_reaped_by_looking() {
     let mut child = Command::new("/bin/true").spawn().unwrap();
     let pid = to_pid(child.id()).unwrap();
-    let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+    let pidfd = open_pidfd(child.id()).unwrap();
     poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).unwrap();
     assert!(has_ended(&pidfd));
     assert!(ProcessStat::read(child.id()).unwrap().ended);
