@@ -29,8 +29,8 @@ use super::environment::Inherited;
 use super::launch::{Launcher, Spawned};
 use super::output::make_room;
 use super::process::{
-    Group, Kinship, group_state, groups_of_zombies, has_ended, keep_children, reap_inherited,
-    signal_group, to_pid,
+    Group, Kinship, group_state, groups_of_zombies, has_ended, is_gone, keep_children,
+    reap_inherited, signal_group, to_pid,
 };
 use super::spawner::{Reply, Spawners};
 use super::{JobRecorder, now};
@@ -210,10 +210,14 @@ impl Executor {
                 pidfd,
                 signalled,
             }) => {
-                // The number is the group's: a child is reaped on this thread only, and a process that is
-                // not our child is seen here to be alive. Between that look and the signal it could only be
-                // lost to a whole round through all pids.
-                if !*signalled && pidfd.as_ref().is_some_and(has_ended) {
+                // The number is the group's: a child is reaped on this thread only. A process that is not our
+                // child is looked at here, by its number where there is no pidfd, and then ten times a second as
+                // well. Between two looks the number could only be lost to a whole round through all pids.
+                let ended = match pidfd {
+                    Some(pidfd) => has_ended(pidfd),
+                    None => is_gone(*group),
+                };
+                if !*signalled && ended {
                     return;
                 }
                 *signalled = true;

@@ -3,6 +3,7 @@
 use std::process::{Command as Process, Stdio};
 
 use super::*;
+use crate::action::process::open_pidfd;
 use crate::machine::job::Role;
 use crate::machine::time::Time;
 
@@ -30,11 +31,6 @@ fn adopted(pid: u32) -> Adopted {
     }
 }
 
-fn pidfd(pid: u32) -> Option<OwnedFd> {
-    let flags = rustix::process::PidfdFlags::empty();
-    rustix::process::pidfd_open(to_pid(pid)?, flags).ok()
-}
-
 #[tokio::test]
 async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
     let mut bench = Bench::new();
@@ -42,7 +38,7 @@ async fn an_adopted_process_is_waited_for_and_its_end_is_unseen() {
     let line = format!("while ! test -e {}; do sleep 0.02; done", go.display());
     let pid = foreign(&line);
     let _reaper = Reaper(pid);
-    bench.executor.adopt(&adopted(pid), pidfd(pid));
+    bench.executor.adopt(&adopted(pid), open_pidfd(pid));
     assert!(bench.is_quiet_for(Duration::from_millis(100)).await);
     fs::write(go, "").unwrap();
     assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
@@ -61,8 +57,26 @@ async fn an_adopted_group_is_signalled_like_our_own() {
         ProcessStat::read(pid).is_ok_and(|stat| stat.group == pid)
     })
     .await;
-    bench.executor.adopt(&adopted(pid), pidfd(pid));
+    bench.executor.adopt(&adopted(pid), open_pidfd(pid));
     bench.executor.signal(adopted(pid).job, JobSignal::Kill);
     assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
     assert!(!is_alive(pid));
+}
+
+#[tokio::test]
+async fn what_an_adopted_process_left_is_not_signalled_without_a_pidfd_either() {
+    let mut bench = Bench::new();
+    let left = bench.path("left");
+    let line = format!(
+        "sleep 1000 & echo $! > {0}.new; mv {0}.new {0}",
+        left.display()
+    );
+    let pid = foreign(&line);
+    let _reaper = Reaper(pid);
+    until("it is reaped", || ProcessStat::read(pid).is_err()).await;
+    let left: u32 = fs::read_to_string(left).unwrap().trim().parse().unwrap();
+    bench.executor.adopt(&adopted(pid), None);
+    bench.executor.signal(adopted(pid).job, JobSignal::Kill);
+    assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
+    assert!(is_alive(left));
 }
