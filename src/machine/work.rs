@@ -170,9 +170,10 @@ impl Instance {
         };
         let against = match (job.action, wish) {
             (Action::Start, Wish::Rest(_)) | (Action::Stop, Wish::Run) => Some(after),
-            // The stop that is due does not wait for an answer that cannot change it.
+            // The stop that is due does not wait for an answer that cannot change it. A question of an earlier
+            // life served another transition, even where its number has come again.
             (Action::IsRunning, Wish::Rest(_))
-                if knowledge != Knowledge::Stopped && job.epoch != epoch =>
+                if knowledge != Knowledge::Stopped && (job.adopted || job.epoch != epoch) =>
             {
                 Some(Duration::ZERO)
             }
