@@ -130,6 +130,7 @@ impl Instance {
         } else {
             restored.knowledge.unwrap_or(Knowledge::Stopped)
         };
+        let adopted_epoch = restored.adopted.as_ref().map(|adopted| adopted.epoch);
         let command = |adopted: &Adopted| settings.command(adopted.action);
         let job = restored.adopted.as_ref().map(|adopted| Running {
             id: adopted.job,
@@ -160,7 +161,8 @@ impl Instance {
             nic_seen: false,
             unlooked: true,
             unknown_from: Some(look_by),
-            epoch: restored.epoch,
+            // The number of a job that still runs has been used, whether or not its reservation was kept.
+            epoch: adopted_epoch.map_or(restored.epoch, |epoch| epoch.max(restored.epoch)),
             epoch_reserved: restored.epoch_reserved,
             epoch_asked: restored.epoch_reserved,
             transitions: 0,

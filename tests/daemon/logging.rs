@@ -54,7 +54,7 @@ fn a_mapping_is_followed() {
                 .any(|line| line.contains(part))
         };
         world.until("what the script prints", || {
-            has("keepserver.script INFO web: is up")
+            has("keepserver.script INFO web: | is up")
         });
         assert!(
             has("appserver INFO ready: "),

@@ -53,6 +53,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
     ),
     (61, "a service that nobody looked after was believed to run"),
     (
+        146,
+        "an adopted is-running was waited for at a loss whose epoch had come again",
+    ),
+    (
         177,
         "the end of a link that was not in the table left its addresses",
     ),

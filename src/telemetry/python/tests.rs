@@ -104,9 +104,10 @@ const THEIRS: &str = r"
 def emit(names):
     for name, target in zip(names, given['targets']):
         logger = logging.getLogger(name)
+        text = ('| ' if target == 'output' else '') + 'from ' + target
         for level in (40, 30, 20, 10, 5):
             if logger.isEnabledFor(level):
-                logger.handle(logger.makeRecord(name, level, 'x.py', 1, 'from ' + target, (), None))
+                logger.handle(logger.makeRecord(name, level, 'x.py', 1, text, (), None))
 logging.lastResort = None
 for case in given['cases']:
     logging.root.manager.loggerDict.clear()
