@@ -26,6 +26,7 @@ use tokio::time::sleep_until;
 use super::counters::ExecutorCounters;
 use super::ends::{EndOfProcess, end_of, register};
 use super::environment::Inherited;
+use super::event::ExecEvent;
 use super::launch::{Launcher, Spawned};
 use super::output::make_room;
 use super::process::{
@@ -34,9 +35,8 @@ use super::process::{
 };
 use super::spawner::{Reply, Spawners};
 use super::{JobRecorder, now};
-use crate::machine::job::{Action, Exit, Job, JobId, JobSignal, Role};
+use crate::machine::job::{Exit, Job, JobId, JobSignal};
 use crate::machine::message::Adopted;
-use crate::machine::settings::InstanceName;
 
 /// Jobs at once at most; further ones end as not started and are counted. An instance has at most one, so
 /// this is a bound for configurations beyond all reason, and for faults of the caller.
@@ -74,43 +74,6 @@ pub enum ExecutorError {
     /// The system has no thread left.
     #[error("cannot make the spawner threads")]
     Threads(#[source] io::Error),
-}
-
-/// What happened to a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ExecEvent {
-    /// Its main process exists. Not told of adopted jobs.
-    Spawned {
-        /// Which job.
-        job: JobId,
-        /// The process, which leads a group of the same number.
-        pid: u32,
-        /// When its exec had succeeded.
-        at: Instant,
-    },
-    /// It has ended. Told once of every job that was submitted or adopted.
-    Ended {
-        /// Which job.
-        job: JobId,
-        /// How its main process ended.
-        exit: Exit,
-        /// When that was seen.
-        at: Instant,
-    },
-    /// Its spawn has taken a second and goes on: its file is under a write lease, or on a file server that does
-    /// not answer. Told at most once of a job, and before it is spawned.
-    Hangs {
-        /// Which job.
-        job: JobId,
-        /// Which action.
-        action: Action,
-        /// Whose.
-        instance: InstanceName,
-        /// The role and the epoch that it serves.
-        serves: (Role, u64),
-        /// How long it has taken so far.
-        so_far: Duration,
-    },
 }
 
 /// Where a job stands.

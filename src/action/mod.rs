@@ -16,6 +16,7 @@
 mod counters;
 mod ends;
 mod environment;
+mod event;
 mod executor;
 mod launch;
 mod orphan;
@@ -32,7 +33,8 @@ use crate::machine::job::Job;
 
 pub use counters::ExecutorCounters;
 pub use environment::inherited_environment;
-pub use executor::{ExecEvent, Executor, ExecutorError, ExecutorOptions};
+pub use event::ExecEvent;
+pub use executor::{Executor, ExecutorError, ExecutorOptions};
 pub use orphan::{Orphan, OrphanRecord, find_orphan};
 pub use output::{OutputCounters, OutputError, OutputFollower, OutputLine};
 pub use process::{ProcessStart, init_start};

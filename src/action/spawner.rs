@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::counters::ExecutorCounters;
-use super::executor::ExecEvent;
+use super::event::ExecEvent;
 use super::launch::{Launcher, Spawned};
 use super::now;
 use super::output::{OutputFate, Spare};
-use crate::machine::job::{Action, Job, JobId, Role};
-use crate::machine::settings::InstanceSettings;
+use crate::machine::job::{Action, Job, JobId};
+
+mod slow;
+
+use slow::{Pace, Spawn};
 
 /// Threads that are always there. Two, so that one slow exec is not felt even before it is called hung.
 pub(super) const THREADS_NORMAL: usize = 2;
@@ -91,47 +94,6 @@ enum Doing {
     Prepares {
         since: Instant,
     },
-}
-
-/// A spawn that has not come to its exec yet.
-struct Spawn {
-    job: JobId,
-    action: Action,
-    instance: Arc<InstanceSettings>,
-    serves: (Role, u64),
-    since: Instant,
-    pace: Pace,
-}
-
-/// What has been made of the time that a spawn takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Pace {
-    /// Nothing.
-    Healthy,
-    /// It hangs, and another thread may stand in for its own.
-    Hung,
-    /// That has been told to people, too.
-    Told,
-}
-
-impl Spawn {
-    fn of(job: &Job) -> Self {
-        Self {
-            job: job.id,
-            action: job.action,
-            instance: Arc::clone(&job.settings),
-            serves: (job.role, job.epoch),
-            since: now(),
-            pace: Pace::Healthy,
-        }
-    }
-
-    /// Notes its pace; whether that is slower than what was known.
-    fn slows_to(&mut self, pace: Pace) -> bool {
-        let slower = self.pace < pace;
-        self.pace = self.pace.max(pace);
-        slower
-    }
 }
 
 impl State {

@@ -1,5 +1,5 @@
 //! The `logging:` section as plain data, in both forms that Python's `logging.config` takes: a mapping for
-//! `dictConfig`, and the path of a logging.conf for `fileConfig`. Pure but for [`read_file`], which runs on the
+//! `dictConfig`, and the path of a logging.conf for `fileConfig`. Pure but for `read_file`, which runs on the
 //! thread of whoever loads a configuration.
 //!
 //! The way of a section: `ini` and `literal` take a logging.conf apart, `conf` makes the same tree of it that the

@@ -6,6 +6,7 @@ use std::process::{Child, Command as Process, Stdio};
 
 use super::super::super::testing::PATIENCE;
 use super::*;
+use crate::machine::job::Role;
 
 /// Longer than a spawn may hang before it is told.
 const TELL_AFTER: Duration = Duration::from_millis(1100);
