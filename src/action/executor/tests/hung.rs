@@ -145,7 +145,9 @@ async fn stops_are_spawned_while_more_starts_hang_than_there_are_threads() {
     tokio::time::sleep(TELL_AFTER).await;
     assert_eq!(bench.executor.look(now()), None);
     let counters = bench.executor.counters();
-    assert_eq!((counters.threads, counters.waiting), (62, HUNG - 62));
+    assert_eq!((counters.spawns_hanging, counters.waiting), (62, HUNG - 62));
+    // On a busy machine one that was slow to get ready has had a stand-in.
+    assert!((62..=64).contains(&counters.threads), "{counters:?}");
     for number in 100..110 {
         let stop = job(number, Action::Stop, shell("exit 3"));
         assert_eq!(bench.run(stop).await, Exit::Code(3));
