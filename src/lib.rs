@@ -17,8 +17,9 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`machine`] | every decision; pure: no clock, no I/O, no task |
-//! | [`config`] | the file: every fault with its place, every default filled in |
 //! | [`clock`] | the one clock that the machine's time comes from |
+//! | [`trust`] | whether a file that is run is in safe hands |
+//! | [`config`] | the file: every fault with its place, every default filled in |
 //! | [`source`] | what the kernel says of links and addresses |
 //! | [`action`] | scripts: spawned, watched, their output followed |
 //! | [`state`] | what outlives the process: locks, the run record, epochs |
@@ -46,3 +47,4 @@ pub mod source;
 pub mod state;
 pub mod systemd;
 pub mod telemetry;
+pub mod trust;

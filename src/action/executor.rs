@@ -37,6 +37,7 @@ use super::spawner::{Reply, Spawners};
 use super::{JobRecorder, now};
 use crate::machine::job::{Exit, Job, JobId, JobSignal};
 use crate::machine::message::Adopted;
+use crate::trust;
 
 /// Jobs at once at most; further ones end as not started and are counted. An instance has at most one, so
 /// this is a bound for configurations beyond all reason, and for faults of the caller.
@@ -126,6 +127,7 @@ impl Executor {
             recorder: options.recorder,
             null,
             life: options.life,
+            script_security: trust::security(None),
         };
         Ok(Self {
             spawners: Spawners::new(launcher).map_err(ExecutorError::Threads)?,

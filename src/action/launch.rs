@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,9 @@ use super::output::{OutputFate, OutputName, Spare};
 use super::process::{ProcessStat, open_pidfd, plain};
 use super::spawn::{Streams, spawn};
 use crate::machine::job::Job;
+use crate::machine::process::ScriptSecurity;
 use crate::machine::settings::{Arguments, Command};
+use crate::trust::{self, Trusted, interpreter_of};
 
 /// The shell of lines, and of files whose format the kernel does not know.
 const SHELL: &str = "/bin/sh";
@@ -37,6 +39,8 @@ pub(super) struct Launcher {
     pub(super) null: File,
     /// This life of the daemon; see [`JobId`](crate::machine::job::JobId).
     pub(super) life: u32,
+    /// What becomes of scripts that are not in safe hands, where the file does not say.
+    pub(super) script_security: ScriptSecurity,
 }
 
 /// A process that exists, unreaped.
@@ -81,9 +85,39 @@ impl Launcher {
         }
     }
 
+    /// Refuses what somebody else could have changed. Between this look and the exec nothing can be put in the
+    /// place of what was looked at: whoever could do that could write a directory on the way, and that is refused.
+    fn judge(&self, job: &Job, program: &Path) -> Result<(), String> {
+        let process = &job.command.process;
+        match process.script_security.unwrap_or(self.script_security) {
+            ScriptSecurity::Strict => {}
+            ScriptSecurity::Warn | ScriptSecurity::Off => return Ok(()),
+        }
+        let run = &job.command.run;
+        let file = match run {
+            Command::File(_) | Command::Argv(_) => Some(program),
+            Command::Shell(_) => run.file(),
+        };
+        let trusted = Trusted::for_user(None);
+        let Some(file) = file.filter(|file| !trust::is_safe(file, trusted)) else {
+            return Ok(());
+        };
+        let faults = trust::inspect(file, trusted);
+        let Some(first) = faults.first() else {
+            return Ok(());
+        };
+        let more = match faults.len() {
+            1 => String::new(),
+            length => format!(" (and {} more; keepstart validate shows all)", length - 1),
+        };
+        let file = file.display();
+        Err(format!("{file} is not run, because {first}{more}"))
+    }
+
     fn spawn(&self, job: &Job, spare: &mut Spare) -> Result<(u32, OutputFate), String> {
         let invocation = Invocation::of(job, search_path(job, &self.environment))?;
         let program = &invocation.program;
+        self.judge(job, program)?;
         let environment = Block::of(job, &self.environment)
             .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
         let (output, fate) = match spare.file() {
@@ -247,22 +281,12 @@ fn explain(program: &Path, job: &Job, error: &io::Error) -> String {
         }
         if let Some(interpreter) = interpreter_of(program) {
             let program = program.display();
+            let interpreter = interpreter.to_string_lossy();
+            let interpreter = interpreter.escape_debug();
             return format!("cannot run {program}: its interpreter {interpreter}: {reason}");
         }
     }
     format!("cannot run {}: {reason}", program.display())
-}
-
-/// The interpreter that a script's `#!` line names.
-fn interpreter_of(program: &Path) -> Option<String> {
-    // execve(2): at most 255 characters of the line count.
-    const LINE_MAX: u64 = 256;
-    let mut start = Vec::new();
-    let file = File::open(program).ok()?;
-    file.take(LINE_MAX).read_to_end(&mut start).ok()?;
-    let line = start.split(|&byte| byte == b'\n').next()?;
-    let line = String::from_utf8_lossy(line.strip_prefix(b"#!")?).into_owned();
-    Some(line.split_whitespace().next()?.escape_debug().to_string())
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {

@@ -6,8 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::config::Faults;
+use crate::config::{Faults, Scripts};
 use crate::report;
+
+/// Looks at the scripts of a configuration, and says what of them it does not see.
+pub(super) fn look_at(scripts: &Scripts) -> Faults {
+    if let Some(sentence) = scripts.unjudged() {
+        tracing::info!("{sentence}");
+    }
+    scripts.look()
+}
 
 /// At most one look at a time: reloads must not gather threads that hang.
 #[derive(Debug, Default)]

@@ -29,7 +29,7 @@ use crate::state::Paths;
 use crate::systemd::{Notifier, NotifyError, status_line};
 
 use super::AppError;
-use super::scripts::ScriptLook;
+use super::scripts::{ScriptLook, look_at};
 use reload::{FileReader, Reading};
 
 /// How long the reactor may take to answer before it counts as hanging.
@@ -149,7 +149,7 @@ impl Service {
 
     /// Runs until the daemon has ended.
     pub(super) async fn run(mut self, doors: Doors, scripts: Scripts) -> Result<(), AppError> {
-        self.script_look.begin(move || scripts.look());
+        self.script_look.begin(move || look_at(&scripts));
         let (requests, mut receiver) = mpsc::channel(REQUESTS_MAX);
         let Doors {
             mut signals,

@@ -1,6 +1,6 @@
 //! An action as it is written: a string, a list, or a mapping around either. Pure.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use super::section::{Notes, Section};
 use super::tree::{Node, Value, quoted};
 use super::value::{duration, text};
 use crate::machine::job::Action;
+use crate::machine::process::{ProcessSettings, ScriptSecurity};
 use crate::machine::settings::{ActionSettings, Command};
 
 /// The keys of the long form. What else an action can be than a command stands here in place of `run`.
@@ -28,19 +29,21 @@ pub(super) const EXPECTED: &str =
 /// What makes a string more than one plain path: what a shell splits at, replaces or interprets.
 const SHELL_CHARACTERS: &str = "|&;<>()$`\\\"'*?[]#~={}!^%";
 
-/// Where relative paths lead.
+/// What the actions take from the daemon: where relative paths lead, and how their scripts are judged.
 pub(super) struct Places<'a> {
     /// The directory relative paths are relative to.
     pub(super) base: &'a Path,
     /// The directory the actions run in.
     pub(super) workspace: Option<&'a Path>,
+    /// What becomes of a script that somebody else could change.
+    pub(super) script_security: Option<ScriptSecurity>,
 }
 
-/// A file that an action runs, and where the action stands.
+/// What an action runs, and where the action stands.
 pub(super) struct Script {
     pub(super) at: Offset,
     pub(super) action: Action,
-    pub(super) path: PathBuf,
+    pub(super) settings: Arc<ActionSettings>,
 }
 
 /// Reads one action.
@@ -59,6 +62,9 @@ pub(super) fn read(
         },
         kill_after: KILL_AFTER,
         working_directory: places.workspace.map(Path::to_path_buf),
+        process: ProcessSettings {
+            script_security: places.script_security,
+        },
     };
     let run = if let Value::Mapping(_) = node.value {
         let name = format!("{owner}.{action}");
@@ -72,23 +78,13 @@ pub(super) fn read(
         node
     };
     settings.run = command(run, action, places.base, notes)?;
-    if let Some(path) = file_of(&settings.run) {
-        let (at, path) = (run.at, path.to_path_buf());
-        notes.scripts.push(Script { at, action, path });
-    }
-    Some(Arc::new(settings))
-}
-
-/// The file that a command names by its path; a word without `/` is looked for in `PATH` when it is run.
-fn file_of(command: &Command) -> Option<&Path> {
-    match command {
-        Command::File(path) => Some(path),
-        Command::Argv(words) => words
-            .first()
-            .map(Path::new)
-            .filter(|path| path.is_absolute()),
-        Command::Shell(_) => None,
-    }
+    let settings = Arc::new(settings);
+    notes.scripts.push(Script {
+        at: run.at,
+        action,
+        settings: Arc::clone(&settings),
+    });
+    Some(settings)
 }
 
 fn command(node: &Node<'_>, action: Action, base: &Path, notes: &mut Notes<'_>) -> Option<Command> {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::section::{Notes, Section};
 use super::tree::{Node, quoted};
 use super::value::{boolean, choice, count, duration, text};
+use crate::machine::process::ScriptSecurity;
 
-pub(super) const KEYS: [&str; 9] = [
+pub(super) const KEYS: [&str; 10] = [
     "daemon",
     "workspace",
     "pidfile",
@@ -18,6 +19,7 @@ pub(super) const KEYS: [&str; 9] = [
     "starts-at-once",
     "control-group",
     "log-level",
+    "script-security",
 ];
 
 pub(super) const STARTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(16).unwrap();
@@ -43,6 +45,9 @@ pub struct Application {
     pub control_group: Option<String>,
     /// How much is logged, where the command line and `RUST_LOG` do not say otherwise.
     pub log_level: Option<LogLevel>,
+    /// What becomes of a script that somebody else could change; `None`: strict
+    /// for root, off for others.
+    pub script_security: Option<ScriptSecurity>,
 }
 
 impl Default for Application {
@@ -56,6 +61,7 @@ impl Default for Application {
             stop_wait: STOP_WAIT,
             control_group: None,
             log_level: None,
+            script_security: None,
         }
     }
 }
@@ -108,6 +114,12 @@ impl LogLevel {
     }
 }
 
+const SECURITIES: [(&str, ScriptSecurity); 3] = [
+    ("strict", ScriptSecurity::Strict),
+    ("warn", ScriptSecurity::Warn),
+    ("off", ScriptSecurity::Off),
+];
+
 /// Reads `application:`. `home` is the directory of the file.
 pub(super) fn read(
     node: &Node<'_>,
@@ -136,6 +148,7 @@ pub(super) fn read(
             Ok(text(node, "the name or number of a group")?.trim().into())
         }),
         log_level: section.read("log-level", notes, |node| choice(node, &LEVELS)),
+        script_security: section.read("script-security", notes, |node| choice(node, &SECURITIES)),
         workspace,
     };
     let starts_at_once = section.read("starts-at-once", notes, count);

@@ -13,6 +13,7 @@ use super::application::{Daemon, LogLevel};
 use super::instance::Pace;
 use super::logging::{Logging, written};
 use super::value::write_duration;
+use crate::machine::process::ScriptSecurity;
 use crate::machine::settings::{
     ActionSettings, Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
 };
@@ -61,6 +62,7 @@ struct Application<'c> {
     starts_at_once: NonZeroU32,
     control_group: Option<&'c str>,
     log_level: Option<&'c str>,
+    script_security: Option<ScriptSecurity>,
 }
 
 #[derive(Serialize)]
@@ -142,6 +144,7 @@ impl<'c> File<'c> {
                 starts_at_once: config.settings.starts_at_once,
                 control_group: application.control_group.as_deref(),
                 log_level: application.log_level.map(LogLevel::as_str),
+                script_security: application.script_security,
             },
             instances: instances.collect(),
             logging: config.logging.as_ref().and_then(|logging| match logging {

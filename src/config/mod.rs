@@ -175,9 +175,10 @@ impl<'t> Checked<'t> {
 
     fn finish(self, shown: &Path) -> Loaded {
         let lines = &self.notes.lines;
+        let security = self.config.application.script_security;
         Loaded {
             config: self.config,
-            scripts: Scripts::new(self.notes.scripts, lines, shown),
+            scripts: Scripts::new(self.notes.scripts, security, lines, shown),
             warnings: self.notes.warnings.finish(lines, shown),
         }
     }
@@ -201,6 +202,7 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
     let places = Places {
         base: workspace.unwrap_or(&home),
         workspace,
+        script_security: application.script_security,
     };
     if top.get("keepstart").is_none() && top.key_at("instances").is_none() && keys_are_known {
         // A misspelt key is reported already, and its own fault says more.

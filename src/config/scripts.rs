@@ -1,4 +1,5 @@
-//! Warnings about actions, never refusals: a script that is not there (yet), two instances that do the same.
+//! Warnings about actions, never refusals: a script that is not there (yet) or that somebody else could change, two
+//! instances that do the same.
 //! [`Scripts::look`] asks the disk, and waits as long as a file server does; it runs on the thread of whoever
 //! has the time. All else is pure.
 
@@ -14,29 +15,70 @@ use super::action::Script;
 use super::fault::{Fault, Faults, Findings, Lines, Position, TOLD_MAX};
 use super::instance::Instance;
 use crate::machine::job::Action;
+use crate::machine::process::ScriptSecurity;
 use crate::machine::settings::Command;
+use crate::trust::{self, Trusted};
 
-/// The files that the actions of a configuration run.
+/// What the actions of a configuration run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scripts {
     /// The configuration, as it was named.
     named_in: Arc<Path>,
-    /// Each with the action and the place that name it first.
-    list: BTreeMap<PathBuf, (Action, Position)>,
+    /// What becomes of scripts that are not in safe hands, as the file says it.
+    security: Option<ScriptSecurity>,
+    /// The files, each with the user that runs it, and the action and the place that name it first.
+    list: BTreeMap<(PathBuf, Option<u32>), (Action, Position)>,
+    /// The first line for the shell, of which at most the first word is judged, and how many there are.
+    lines: Option<(Action, Position, usize)>,
 }
 
 impl Scripts {
     /// Those of a file that has been read.
-    pub(super) fn new(scripts: Vec<Script>, lines: &Lines<'_>, named_in: &Path) -> Self {
+    pub(super) fn new(
+        scripts: Vec<Script>,
+        security: Option<ScriptSecurity>,
+        lines: &Lines<'_>,
+        named_in: &Path,
+    ) -> Self {
         let mut list = BTreeMap::new();
-        for script in scripts {
-            list.entry(script.path)
-                .or_insert_with(|| (script.action, lines.position(script.at)));
+        let mut shell: Option<(Action, Position, usize)> = None;
+        for Script {
+            at,
+            action,
+            settings,
+        } in scripts
+        {
+            if let Command::Shell(_) = settings.run {
+                let first = || (action, lines.position(at), 0);
+                shell.get_or_insert_with(first).2 += 1;
+            }
+            if let Some(path) = settings.run.file() {
+                list.entry((path.to_owned(), None))
+                    .or_insert_with(|| (action, lines.position(at)));
+            }
         }
         Self {
             named_in: named_in.into(),
+            security,
             list,
+            lines: shell,
         }
+    }
+
+    /// What of the actions nobody judges, in a sentence; `None` where everything is judged, or nothing is to be.
+    pub fn unjudged(&self) -> Option<String> {
+        let (action, Position { line, .. }, count) = self.lines?;
+        if trust::security(self.security) == ScriptSecurity::Off {
+            return None;
+        }
+        let of_lines = match count {
+            1 => "it is a line".to_owned(),
+            _ => format!("it is one of {count} lines"),
+        };
+        Some(format!(
+            "script-security does not see all of {action} in line {line}: {of_lines} for the shell, of which only the \
+             first word is looked at, where it is an absolute path"
+        ))
     }
 
     /// Looks at each, and gives a warning for each that could not be run now. Never call it where the wait for a
@@ -46,23 +88,47 @@ impl Scripts {
             list: Vec::new(),
             more: 0,
         };
-        for (path, (action, position)) in &self.list {
-            let Some(trouble) = trouble(path) else {
-                continue;
-            };
-            if odd.list.len() == TOLD_MAX {
-                odd.more += 1;
-                continue;
+        let security = trust::security(self.security);
+        for ((path, user), (action, position)) in &self.list {
+            for trouble in troubles(path, security, Trusted::for_user(*user)) {
+                if odd.list.len() == TOLD_MAX {
+                    odd.more += 1;
+                    continue;
+                }
+                odd.list.push(Fault {
+                    file: self.named_in.clone(),
+                    position: Some(*position),
+                    message: format!("{action}: {} {trouble}", path.display()),
+                });
             }
-            odd.list.push(Fault {
-                file: self.named_in.clone(),
-                position: Some(*position),
-                message: format!("{action}: {} {trouble}", path.display()),
-            });
         }
         odd.list.sort_by_key(|fault| fault.position);
         odd
     }
+}
+
+/// What would keep a script from being run, or had better keep it.
+fn troubles(path: &Path, security: ScriptSecurity, trusted: Trusted) -> Vec<String> {
+    if let Some(trouble) = trouble(path) {
+        return vec![trouble];
+    }
+    let consequence = match security {
+        ScriptSecurity::Strict => "will not be run (script-security: strict)",
+        ScriptSecurity::Warn => "is not in safe hands (script-security: warn)",
+        ScriptSecurity::Off => return Vec::new(),
+    };
+    let mut troubles: Vec<String> = trust::inspect(path, trusted)
+        .iter()
+        .map(|fault| format!("{consequence}: {fault}"))
+        .collect();
+    if let Some(interpreter) = trust::interpreter_of(path) {
+        let name = interpreter.display();
+        let faults = trust::inspect(&interpreter, trusted);
+        troubles.extend(faults.iter().map(|fault| {
+            format!("has the interpreter {name}, which is not in safe hands: {fault}")
+        }));
+    }
+    troubles
 }
 
 fn trouble(path: &Path) -> Option<String> {

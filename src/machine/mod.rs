@@ -40,6 +40,7 @@ mod judge;
 pub mod kernel;
 pub mod message;
 mod places;
+pub mod process;
 pub mod reason;
 mod role;
 mod roster;

@@ -5,13 +5,14 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::job::Action;
+use super::process::ProcessSettings;
 
 /// The name of an instance: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, not beginning with `.` or `-`.
 ///
@@ -224,6 +225,8 @@ pub struct ActionSettings {
     pub kill_after: Duration,
     /// The directory it runs in; `None`: the daemon's.
     pub working_directory: Option<PathBuf>,
+    /// What its process is beyond that.
+    pub process: ProcessSettings,
 }
 
 /// What an action runs.
@@ -236,6 +239,26 @@ pub enum Command {
     Shell(String),
     /// A program and its arguments; never empty.
     Argv(Vec<String>),
+}
+
+impl Command {
+    /// The file that it names by its absolute path: of a line for the shell the first word, where it stands there
+    /// as it is. A word without `/` is looked for in `PATH` when it is run.
+    pub fn file(&self) -> Option<&Path> {
+        let path = match self {
+            Self::File(path) => path.as_path(),
+            Self::Shell(line) => Path::new(first_word(line)?),
+            Self::Argv(words) => Path::new(words.first()?),
+        };
+        path.is_absolute().then_some(path)
+    }
+}
+
+/// The first word of a line; `None` where the shell would make another one of it.
+fn first_word(line: &str) -> Option<&str> {
+    let ends = |c: char| c.is_whitespace() || "|&;<>()".contains(c);
+    let word = line.trim_start().split(ends).next()?;
+    (!word.contains(|c: char| "$`\\\"'*?[]~={}!".contains(c))).then_some(word)
 }
 
 impl fmt::Display for Command {

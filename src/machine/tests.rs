@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge, Role};
 use super::kernel::{Address, AddressKey, KernelDump, KernelEvent};
 use super::message::{Adopted, Event, Input, Output, Restored, RestoredMap};
+use super::process::ProcessSettings;
 use super::reason::Next;
 use super::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
@@ -29,6 +30,7 @@ fn action(name: &str) -> Arc<ActionSettings> {
         timeout: Duration::from_secs(90),
         kill_after: Duration::from_secs(10),
         working_directory: None,
+        process: ProcessSettings::default(),
     })
 }
 

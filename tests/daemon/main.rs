@@ -23,5 +23,6 @@ mod netlink;
 mod overrun;
 mod places;
 mod restart;
+mod security;
 mod signals;
 mod systemd;

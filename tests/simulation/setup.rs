@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keepstart::machine::process::ProcessSettings;
 use keepstart::machine::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
     Quorum, Release, Retry, Settings, VipRule,
@@ -166,6 +167,7 @@ fn action(choices: &mut Choices, name: &str, timeouts_ms: &[u64]) -> Arc<ActionS
         timeout: Duration::from_millis(choices.pick(timeouts_ms)),
         kill_after: Duration::from_millis(choices.pick(&[0, 200, 10_000])),
         working_directory: None,
+        process: ProcessSettings::default(),
     })
 }
 

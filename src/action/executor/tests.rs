@@ -2,6 +2,7 @@
 
 mod adoption;
 mod hung;
+mod security;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,0 +1,114 @@
+//! What is wrong with a component of a path, in words, with the command that mends it. Pure.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+/// A component of a path that is not in safe hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The component, with all links on the way to it resolved.
+    pub component: PathBuf,
+    /// What is wrong with it.
+    pub trouble: Trouble,
+}
+
+/// What is wrong with a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It belongs to somebody who is not trusted.
+    Owner {
+        /// Who.
+        uid: u32,
+    },
+    /// It is a link that its owner can replace, in a sticky directory.
+    LinkOwner {
+        /// Who.
+        uid: u32,
+    },
+    /// Others than its owner can write it.
+    Writable {
+        /// The group that can, or those in its access control list.
+        group: Option<u32>,
+        /// Whether everybody can.
+        everybody: bool,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// An access control list lets others than its owner and root's group write it, or may do so.
+    Acl,
+    /// It cannot be looked at.
+    Unseen(Errno),
+}
+
+impl Fault {
+    /// The command that mends it; `None` where none would.
+    pub fn remedy(&self) -> Option<String> {
+        let command = match self.trouble {
+            Trouble::Owner { .. } => "chown root",
+            Trouble::LinkOwner { .. } => "chown -h root",
+            Trouble::Writable {
+                group: Some(_),
+                everybody: true,
+                ..
+            } => "chmod go-w",
+            Trouble::Writable {
+                everybody: true, ..
+            } => "chmod o-w",
+            Trouble::Writable { .. } => "chmod g-w",
+            Trouble::Acl => "setfacl -b",
+            Trouble::Unseen(_) => return None,
+        };
+        Some(format!("{command} {}", as_word(&self.component)))
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let component = self.component.display();
+        match self.trouble {
+            Trouble::Owner { uid } => write!(f, "{component} belongs to user {uid}")?,
+            Trouble::LinkOwner { uid } => {
+                write!(f, "{component} is a link of user {uid}, who can replace it")?;
+            }
+            Trouble::Writable {
+                group,
+                everybody,
+                mode,
+            } => {
+                let whose = match (group, everybody) {
+                    (_, true) => "everybody".to_owned(),
+                    (Some(gid), false) => format!("group {gid}"),
+                    (None, false) => "others".to_owned(),
+                };
+                write!(f, "{component} can be written by {whose} (mode {mode:04o})")?;
+            }
+            Trouble::Acl => {
+                write!(
+                    f,
+                    "{component} can be written by others, in its access control list"
+                )?;
+            }
+            Trouble::Unseen(errno) => {
+                let error = std::io::Error::from(errno);
+                write!(f, "{component} cannot be looked at: {error}")?;
+            }
+        }
+        match self.remedy() {
+            Some(remedy) => write!(f, "; mend it with: {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A path as a shell takes it back.
+fn as_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(is_plain) {
+        text.into_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
