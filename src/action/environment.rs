@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::machine::job::{Job, Role};
+use crate::machine::process::EnvironmentFrom;
 use crate::machine::reason::Reason;
 
 /// Variables that are not handed on. They would change what the shell of a script does (`IFS`, `ENV`,
@@ -94,17 +95,21 @@ impl<'a> Block<'a> {
     /// What the file says goes before what was inherited. The file may not set a name of keepstart's, and names
     /// each once.
     pub(super) fn of(job: &Job, inherited: &'a Inherited) -> Result<Self, NulError> {
-        let own = &job.settings.environment;
+        let own = own_variables(job);
         let is_own = |name: &[u8]| own.iter().any(|(own, _)| own.as_bytes() == name);
         // Of the names that keepstart sets none is inherited.
-        let inherited = inherited.variables.iter();
-        let mut variables: Vec<Cow<'_, CStr>> = inherited
-            .filter(|variable| !is_own(name_of(variable)))
-            .map(|variable| Cow::Borrowed(variable.as_c_str()))
-            .collect();
-        let own = own.iter().map(|(name, value)| (name.as_str(), value));
+        let mut variables: Vec<Cow<'_, CStr>> = match job.command.process.environment_from {
+            EnvironmentFrom::Daemon => inherited
+                .variables
+                .iter()
+                .filter(|variable| !is_own(name_of(variable)))
+                .map(|variable| Cow::Borrowed(variable.as_c_str()))
+                .collect(),
+            EnvironmentFrom::None => Vec::new(),
+        };
         let ours = job_variables(job);
-        for (name, value) in ours.iter().map(|(name, value)| (*name, value)).chain(own) {
+        let ours = ours.iter().map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in ours.chain(own) {
             variables.push(variable(name.as_bytes(), value.as_bytes())?.into());
         }
         Ok(Self(variables))
@@ -113,6 +118,38 @@ impl<'a> Block<'a> {
     pub(super) fn variables(&self) -> &[Cow<'a, CStr>] {
         &self.0
     }
+}
+
+/// What the file says for the action, each name once: what is the action's goes before what is its instance's, and
+/// that before what goes with its user and with an empty beginning.
+fn own_variables(job: &Job) -> Vec<(&str, &str)> {
+    let process = &job.command.process;
+    let user = process.user.as_ref().map(|user| {
+        [
+            ("HOME", &*user.home),
+            ("LOGNAME", &*user.name),
+            ("SHELL", &*user.shell),
+            ("USER", &*user.name),
+        ]
+    });
+    let path = match process.environment_from {
+        EnvironmentFrom::Daemon => None,
+        EnvironmentFrom::None => Some(("PATH", DEFAULT_PATH)),
+    };
+    let mut own: Vec<(&str, &str)> = Vec::new();
+    let of_action = process.environment.iter();
+    let of_instance = job.settings.environment.iter();
+    let variables = of_action
+        .map(|(name, value)| (&**name, &**value))
+        .chain(of_instance.map(|(name, value)| (&**name, &**value)))
+        .chain(user.into_iter().flatten())
+        .chain(path);
+    for (name, value) in variables {
+        if own.iter().all(|(taken, _)| *taken != name) {
+            own.push((name, value));
+        }
+    }
+    own
 }
 
 fn variable(name: &[u8], value: &[u8]) -> Result<CString, NulError> {
@@ -148,10 +185,10 @@ pub(super) fn variables_of(pid: u32) -> io::Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// The `PATH` that a job's program is looked for in: the instance's, else the daemon's, else the usual one.
+/// The `PATH` that a job's program is looked for in: the file's, else the daemon's, else the usual one.
 pub(super) fn search_path<'a>(job: &'a Job, inherited: &'a Inherited) -> &'a OsStr {
-    let mut own = job.settings.environment.iter();
-    let path = own.find(|(name, _)| name == "PATH");
+    let mut own = own_variables(job).into_iter();
+    let path = own.find(|(name, _)| *name == "PATH");
     path.map_or(inherited.path.as_os_str(), |(_, path)| OsStr::new(path))
 }
 

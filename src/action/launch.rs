@@ -19,13 +19,14 @@ use super::environment::{Block, Inherited, keepalived_arguments, search_path};
 use super::output::{OutputFate, OutputName, Spare};
 use super::process::{ProcessStat, open_pidfd, plain};
 use super::spawn::{Streams, spawn};
+use super::stage::{StageError, Staged, Step, spawn_staged};
 use crate::machine::job::Job;
 use crate::machine::process::ScriptSecurity;
 use crate::machine::settings::{Arguments, Command};
 use crate::trust::{self, Trusted, interpreter_of};
 
 /// The shell of lines, and of files whose format the kernel does not know.
-const SHELL: &str = "/bin/sh";
+pub(super) const SHELL: &str = "/bin/sh";
 
 /// What all launches share; made once.
 pub(super) struct Launcher {
@@ -98,7 +99,7 @@ impl Launcher {
             Command::File(_) | Command::Argv(_) => Some(program),
             Command::Shell(_) => run.file(),
         };
-        let trusted = Trusted::for_user(None);
+        let trusted = Trusted::for_user(process.user.as_ref().map(|user| user.uid));
         let Some(file) = file.filter(|file| !trust::is_safe(file, trusted)) else {
             return Ok(());
         };
@@ -124,13 +125,27 @@ impl Launcher {
             Some(file) => (file, OutputFate::Kept),
             None => (&self.null, OutputFate::Lost),
         };
+        // A workspace is where the daemon itself is, as long as the path still leads there.
+        let directory = job.command.working_directory.as_deref();
+        let directory = directory.filter(|directory| !is_here(directory));
+        let process = &job.command.process;
+        if process.differs_from_the_daemon() {
+            let staged = Staged {
+                process,
+                program,
+                arguments: &invocation.arguments,
+                directory,
+                by_shell: invocation.format == Format::ShellMayRead,
+            };
+            return match spawn_staged(staged, &environment, output) {
+                Ok(pid) => Ok((pid, fate)),
+                Err(error) => Err(explain_stage(program, job, error)),
+            };
+        }
         let streams = Streams {
             input: &self.null,
             output,
         };
-        // A workspace is where the daemon itself is, as long as the path still leads there.
-        let directory = job.command.working_directory.as_deref();
-        let directory = directory.filter(|directory| !is_here(directory));
         let attempt = |invocation: &Invocation| {
             let Invocation {
                 program, arguments, ..
@@ -287,6 +302,43 @@ fn explain(program: &Path, job: &Job, error: &io::Error) -> String {
         }
     }
     format!("cannot run {}: {reason}", program.display())
+}
+
+/// The same where the process was to become something else first.
+fn explain_stage(program: &Path, job: &Job, error: StageError) -> String {
+    let process = &job.command.process;
+    let shown = program.display();
+    let user = process.user.as_ref().map_or("?", |user| &*user.written);
+    let (what, error) = match error {
+        StageError::Failed(Step::Exec, error) => return explain(program, job, &error),
+        StageError::Failed(Step::Directory, error) => {
+            let directory = job.command.working_directory.clone().unwrap_or_default();
+            let error = plain(&error);
+            return format!("cannot run {shown} in {}: {error}", directory.display());
+        }
+        StageError::NoStage(error) => ("cannot prepare its process".to_owned(), error),
+        StageError::Silent => {
+            return format!("cannot run {shown}: its process ended before it could begin");
+        }
+        StageError::Failed(step, error) => {
+            let what = match step {
+                Step::Orders | Step::Exec | Step::Directory => {
+                    "cannot understand its orders".into()
+                }
+                Step::Limit(resource) => {
+                    let limit = process.limits.get(&resource).map(ToString::to_string);
+                    let limit = limit.unwrap_or_default();
+                    format!("cannot limit {} to {limit}", resource.as_str())
+                }
+                Step::Nice => format!("cannot set nice to {}", process.nice.unwrap_or_default()),
+                Step::Groups => format!("cannot take the groups of user {user}"),
+                Step::Group => "cannot change the group".into(),
+                Step::User => format!("cannot become user {user}"),
+            };
+            (what, error)
+        }
+    };
+    format!("cannot run {shown}: {what}: {}", plain(&error))
 }
 
 fn is(error: &io::Error, errno: Errno) -> bool {

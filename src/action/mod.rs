@@ -24,6 +24,7 @@ mod output;
 mod process;
 mod spawn;
 mod spawner;
+mod stage;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +39,7 @@ pub use executor::{Executor, ExecutorError, ExecutorOptions};
 pub use orphan::{Orphan, OrphanRecord, find_orphan};
 pub use output::{OutputCounters, OutputError, OutputFollower, OutputLine};
 pub use process::{ProcessStart, init_start};
+pub use stage::staged;
 
 /// Writes down which processes exist, so that a later life of the daemon finds them.
 ///

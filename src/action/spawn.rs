@@ -53,6 +53,16 @@ fn spawn_here(
     for argument in arguments {
         words.push(CString::new(argument.as_bytes())?);
     }
+    spawn_words(program, &words, environment.variables(), streams)
+}
+
+/// Spawns a program with the words and variables that are its own.
+pub(super) fn spawn_words<V: AsRef<CStr>>(
+    program: &Path,
+    words: &[CString],
+    variables: &[V],
+    streams: Streams<'_>,
+) -> io::Result<u32> {
     let mut actions = PosixSpawnFileActions::init()?;
     actions.add_dup2(streams.input.as_raw_fd(), 0)?;
     actions.add_dup2(streams.output.as_raw_fd(), 1)?;
@@ -67,8 +77,7 @@ fn spawn_here(
     // Whatever this process ignores, a script begins with every signal as it is by default.
     attributes.set_sigdefault(&SigSet::all())?;
     attributes.set_sigmask(&SigSet::empty())?;
-    let environment = environment.variables();
-    let pid = posix_spawn(program, &actions, &attributes, &words, environment)?;
+    let pid = posix_spawn(program, &actions, &attributes, words, variables)?;
     Ok(pid.as_raw().cast_unsigned())
 }
 

@@ -4,17 +4,31 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::application::resolve;
+use super::application::{path, resolve};
 use super::fault::Offset;
+use super::instance::environment;
+use super::process;
 use super::section::{Notes, Section};
 use super::tree::{Node, Value, quoted};
 use super::value::{duration, text};
 use crate::machine::job::Action;
-use crate::machine::process::{ProcessSettings, ScriptSecurity};
+use crate::machine::process::ProcessSettings;
 use crate::machine::settings::{ActionSettings, Command};
 
 /// The keys of the long form. What else an action can be than a command stands here in place of `run`.
-pub(super) const KEYS: [&str; 3] = ["run", "timeout", "kill-after"];
+pub(super) const KEYS: [&str; 11] = [
+    "run",
+    "timeout",
+    "kill-after",
+    "user",
+    "group",
+    "umask",
+    "working-directory",
+    "nice",
+    "limits",
+    "environment",
+    "environment-from",
+];
 
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 const IS_RUNNING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,14 +43,14 @@ pub(super) const EXPECTED: &str =
 /// What makes a string more than one plain path: what a shell splits at, replaces or interprets.
 const SHELL_CHARACTERS: &str = "|&;<>()$`\\\"'*?[]#~={}!^%";
 
-/// What the actions take from the daemon: where relative paths lead, and how their scripts are judged.
+/// What an action takes from the daemon or its instance, unless it says something else itself.
 pub(super) struct Places<'a> {
     /// The directory relative paths are relative to.
     pub(super) base: &'a Path,
     /// The directory the actions run in.
-    pub(super) workspace: Option<&'a Path>,
-    /// What becomes of a script that somebody else could change.
-    pub(super) script_security: Option<ScriptSecurity>,
+    pub(super) working_directory: Option<&'a Path>,
+    /// What their processes are beyond that.
+    pub(super) process: ProcessSettings,
 }
 
 /// What an action runs, and where the action stands.
@@ -61,10 +75,8 @@ pub(super) fn read(
             Action::IsRunning => IS_RUNNING_TIMEOUT,
         },
         kill_after: KILL_AFTER,
-        working_directory: places.workspace.map(Path::to_path_buf),
-        process: ProcessSettings {
-            script_security: places.script_security,
-        },
+        working_directory: places.working_directory.map(Path::to_path_buf),
+        process: places.process.clone(),
     };
     let run = if let Value::Mapping(_) = node.value {
         let name = format!("{owner}.{action}");
@@ -73,6 +85,10 @@ pub(super) fn read(
         settings.timeout = timeout.unwrap_or(settings.timeout);
         let kill_after = section.read("kill-after", notes, |node| duration(node, Duration::ZERO));
         settings.kill_after = kill_after.unwrap_or(settings.kill_after);
+        let directory = section.read("working-directory", notes, |node| path(node, places.base));
+        settings.working_directory = directory.or(settings.working_directory);
+        settings.process = process::read(&section, &places.process, notes);
+        settings.process.environment = environment(&section, notes).into_iter().collect();
         section.required("run", EXPECTED, notes)?
     } else {
         node

@@ -13,7 +13,7 @@ use super::application::{Daemon, LogLevel};
 use super::instance::Pace;
 use super::logging::{Logging, written};
 use super::value::write_duration;
-use crate::machine::process::ScriptSecurity;
+use crate::machine::process::{EnvironmentFrom, ScriptSecurity};
 use crate::machine::settings::{
     ActionSettings, Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
 };
@@ -106,6 +106,14 @@ struct Action<'c> {
     run: Run<'c>,
     timeout: Time,
     kill_after: Time,
+    user: Option<&'c str>,
+    group: Option<&'c str>,
+    umask: Option<String>,
+    working_directory: Option<&'c Path>,
+    nice: Option<i32>,
+    limits: BTreeMap<&'static str, String>,
+    environment: &'c BTreeMap<String, String>,
+    environment_from: EnvironmentFrom,
 }
 
 #[derive(Serialize)]
@@ -202,6 +210,8 @@ impl<'c> Instance<'c> {
 
 impl<'c> Action<'c> {
     fn of(settings: &'c ActionSettings, base: &Path) -> Self {
+        let process = &settings.process;
+        let limits = process.limits.iter();
         Self {
             run: match &settings.run {
                 Command::File(path) => Run::Text(plain(path, base)),
@@ -210,6 +220,16 @@ impl<'c> Action<'c> {
             },
             timeout: Time(settings.timeout),
             kill_after: Time(settings.kill_after),
+            user: process.user.as_ref().map(|user| &*user.written),
+            group: process.group.as_ref().map(|group| &*group.written),
+            umask: process.umask.map(|mask| format!("{mask:04o}")),
+            working_directory: settings.working_directory.as_deref(),
+            nice: process.nice,
+            limits: limits
+                .map(|(what, limit)| (what.as_str(), limit.to_string()))
+                .collect(),
+            environment: &process.environment,
+            environment_from: process.environment_from,
         }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::{self, Places};
+use super::application::path;
 use super::fault::Offset;
+use super::process;
 use super::section::{Notes, Section, named};
 use super::tree::{Node, Value, quoted};
 use super::value::{LONGEST, address, any_text, choice, count, duration, text, write_duration};
@@ -17,7 +19,7 @@ use crate::machine::settings::{
     VipRule,
 };
 
-pub(super) const KEYS: [&str; 20] = [
+pub(super) const KEYS: [&str; 27] = [
     "nic",
     "vip",
     "role",
@@ -38,6 +40,13 @@ pub(super) const KEYS: [&str; 20] = [
     "on-remove",
     "environment",
     "arguments",
+    "user",
+    "group",
+    "umask",
+    "working-directory",
+    "nice",
+    "limits",
+    "environment-from",
 ];
 
 /// What can give a role; other sources will stand beside it.
@@ -103,6 +112,12 @@ pub(super) fn read(
 ) -> Option<Instance> {
     let section = Section::open(node, at, section_name, &KEYS, notes)?;
     let role = role(&section, notes);
+    let directory = section.read("working-directory", notes, |node| path(node, places.base));
+    let places = &Places {
+        base: places.base,
+        working_directory: directory.as_deref().or(places.working_directory),
+        process: process::read(&section, &places.process, notes),
+    };
     let start = section.required("start", action::EXPECTED, notes);
     let stop = section.required("stop", action::EXPECTED, notes);
     let mut read =
@@ -336,7 +351,10 @@ fn arguments(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Arguments {
 }
 
 /// Reads the variables, sorted by name, so that their order in the file makes no difference.
-fn environment(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Vec<(String, String)> {
+pub(super) fn environment(
+    section: &Section<'_, '_>,
+    notes: &mut Notes<'_>,
+) -> Vec<(String, String)> {
     let Some(node) = section.get("environment") else {
         return Vec::new();
     };

@@ -2,10 +2,12 @@
 //! every fault at its line and column.
 //!
 //! The way of a file: `read` takes at most 16 MiB of text, `tree` makes values with places of it, `application`,
-//! `instance` and [`logging`] check them and fill in the defaults, `scripts` warns of what the file names and the
-//! disk lacks. [`effective()`] goes the way back. [`load`] and [`Scripts::look`] read the disk and may wait for it,
-//! so the reactor's thread never calls them; all else is pure.
+//! `instance` and [`logging`] check them and fill in the defaults, `account` asks for the users and groups that they
+//! name, `scripts` warns of what the file names and the disk lacks. [`effective()`] goes the way back. [`load`],
+//! [`Scripts::look`] and `account` may wait for a disk or the name service, so the reactor's thread never calls them;
+//! all else is pure.
 
+mod account;
 mod action;
 mod application;
 mod effective;
@@ -13,6 +15,7 @@ mod fault;
 mod instance;
 mod keys;
 pub mod logging;
+mod process;
 mod read;
 mod scripts;
 mod section;
@@ -37,6 +40,7 @@ use self::fault::{Findings, Lines, Offset};
 use self::instance::{FORCE_TEST_CYCLE, Instance, SLEEP};
 use self::section::{Notes, Section, named};
 use self::tree::{Node, Value, quoted};
+use crate::machine::process::ProcessSettings;
 use crate::machine::settings::{InstanceName, Settings};
 
 const KEYS: [&str; 4] = ["application", "keepstart", "instances", "logging"];
@@ -134,8 +138,8 @@ fn read_logging(loaded: &mut Loaded) {
     }
 }
 
-/// Checks a text as if `file_name` held it. Never touches the disk; relative paths are resolved against the
-/// directory of `file_name`, which should be absolute.
+/// Checks a text as if `file_name` held it. Asks only for the users and groups that the text names; relative paths
+/// are resolved against the directory of `file_name`, which should be absolute.
 ///
 /// # Errors
 ///
@@ -201,8 +205,11 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
     let workspace = application.workspace.as_deref();
     let places = Places {
         base: workspace.unwrap_or(&home),
-        workspace,
-        script_security: application.script_security,
+        working_directory: workspace,
+        process: ProcessSettings {
+            script_security: application.script_security,
+            ..ProcessSettings::default()
+        },
     };
     if top.get("keepstart").is_none() && top.key_at("instances").is_none() && keys_are_known {
         // A misspelt key is reported already, and its own fault says more.

@@ -53,7 +53,8 @@ impl Scripts {
                 shell.get_or_insert_with(first).2 += 1;
             }
             if let Some(path) = settings.run.file() {
-                list.entry((path.to_owned(), None))
+                let user = settings.process.user.as_ref().map(|user| user.uid);
+                list.entry((path.to_owned(), user))
                     .or_insert_with(|| (action, lines.position(at)));
             }
         }

@@ -9,6 +9,7 @@ use super::{
     Config, Daemon, FILE_SIZE_MAX, Loaded, LogLevel, Logging, TOLD_MAX, effective, load,
     load_with_scripts, parse,
 };
+use crate::machine::process::{EnvironmentFrom, ScriptSecurity};
 use crate::machine::settings::{
     Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
 };
@@ -136,6 +137,42 @@ fn every_key_is_honoured() {
     assert_eq!(web.start_cancel_after, Duration::ZERO);
     assert_eq!((web.on_exit, web.on_remove), (Release::Stop, Release::Stop));
     assert_eq!(web.arguments, Arguments::Keepalived);
+    let (start, stop) = (&web.start, &web.stop);
+    assert_eq!(
+        start.working_directory.as_deref(),
+        Some("/opt/web".as_ref())
+    );
+    assert_eq!(stop.working_directory, Some(work.join("elsewhere")));
+    let (start, stop) = (&start.process, &stop.process);
+    let warn = Some(ScriptSecurity::Warn);
+    assert_eq!(
+        (start.script_security, application.script_security),
+        (warn, warn)
+    );
+    assert_eq!(
+        (start.user.as_ref().unwrap().uid, start.umask, start.nice),
+        (0, Some(0), Some(5))
+    );
+    assert_eq!(start.group.as_ref().unwrap().written, "daemon");
+    assert_eq!(start.environment_from, EnvironmentFrom::Daemon);
+    assert_eq!(stop.user.as_ref().unwrap().name, "daemon");
+    assert_eq!(stop.group.as_ref().unwrap().gid, 4);
+    assert_eq!((stop.umask, stop.nice), (Some(0o027), Some(-5)));
+    let limits = stop.limits.iter();
+    let limits: Vec<_> = limits
+        .map(|(what, limit)| format!("{} {limit}", what.as_str()))
+        .collect();
+    assert_eq!(
+        limits,
+        [
+            "core 0",
+            "memlock 65536",
+            "nofile 1024:infinity",
+            "nproc 100"
+        ]
+    );
+    assert_eq!(stop.environment["PORT"], "8081");
+    assert_eq!(stop.environment_from, EnvironmentFrom::None);
     let greeting = ("GREETING".into(), "hällo \"you\"\n".into());
     assert_eq!(web.environment, [greeting, ("PORT".into(), "8080".into())]);
     let logging = Logging {

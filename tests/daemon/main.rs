@@ -22,6 +22,7 @@ mod logging;
 mod netlink;
 mod overrun;
 mod places;
+mod process;
 mod restart;
 mod security;
 mod signals;
