@@ -2,6 +2,7 @@
 //! nothing about roles, and nothing here can delay the reactor.
 
 mod catch_up;
+mod doors;
 mod reload;
 mod told;
 
@@ -12,17 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook_tokio::Signals;
-use tokio::net::UnixListener;
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Scripts};
-use crate::control::server::{self, Counters, ServerContext};
-use crate::control::socket;
+use crate::control::server::{self, Counters, Listeners, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
 use crate::state::Paths;
@@ -30,6 +28,7 @@ use crate::systemd::{Notifier, NotifyError, status_line};
 
 use super::AppError;
 use super::scripts::{ScriptLook, look_at};
+pub(super) use doors::Doors;
 use reload::{FileReader, Reading};
 
 /// How long the reactor may take to answer before it counts as hanging.
@@ -68,26 +67,6 @@ pub(super) struct Service {
     /// When the reactor is asked again for what was dropped, because it did not answer.
     fetch_due: Option<Instant>,
     ending: Option<Instant>,
-}
-
-/// Where people, systemd and the system come in. Open before the reactor begins to act: a daemon that cannot be
-/// told to end must not begin.
-pub(super) struct Doors {
-    signals: Signals,
-    listener: UnixListener,
-}
-
-impl Doors {
-    /// Installs the signal handlers and makes the control socket, within a runtime.
-    pub(super) fn open(config: &Config, paths: &Paths) -> Result<Self, AppError> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
-            .map_err(AppError::system("install the signal handlers"))?;
-        let path = paths.control_socket();
-        let group = config.application.control_group.as_deref();
-        let listener =
-            socket::bind(&path, group).map_err(|source| AppError::Control { path, source })?;
-        Ok(Self { signals, listener })
-    }
 }
 
 /// What the service is made of.
@@ -153,9 +132,9 @@ impl Service {
         let (requests, mut receiver) = mpsc::channel(REQUESTS_MAX);
         let Doors {
             mut signals,
-            listener,
+            listeners,
         } = doors;
-        self.listen(listener, requests);
+        self.listen(listeners, requests);
         let every = self.notifier.borrow().watchdog_interval();
         let mut watchdog = every.map(|every| tokio::time::interval(every / 2));
         let result = loop {
@@ -199,11 +178,12 @@ impl Service {
         };
         // The next daemon makes its own; a stale one would only be refused connections.
         drop(std::fs::remove_file(self.paths.control_socket()));
+        drop(std::fs::remove_file(self.paths.status_socket()));
         tracing::info!("ended");
         result
     }
 
-    fn listen(&mut self, listener: UnixListener, requests: mpsc::Sender<Request>) {
+    fn listen(&mut self, listeners: Listeners, requests: mpsc::Sender<Request>) {
         let dropped = self.dropped.clone();
         let log_dropped = self.log_dropped.take();
         let notifier = self.notifier.clone();
@@ -220,7 +200,7 @@ impl Service {
             config_file: self.config.file.clone(),
             counters: Box::new(counters),
         };
-        tokio::task::spawn_local(server::serve(listener, Rc::new(context)));
+        tokio::task::spawn_local(server::serve(listeners, Rc::new(context)));
     }
 
     /// Takes an update in. Returns whether the shutdown is complete.

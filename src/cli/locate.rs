@@ -130,6 +130,9 @@ impl Target {
             ClientError::Refused(refusal) if refusal.code == ErrorCode::UnknownInstance => {
                 Failure::of(Code::Failed, refusal)
             }
+            ClientError::Refused(refusal) if refusal.code == ErrorCode::Forbidden => {
+                Failure::of(Code::Permission, refusal)
+            }
             other @ (ClientError::NoDaemon { .. }
             | ClientError::Connect { .. }
             | ClientError::Broken(_)
@@ -151,7 +154,16 @@ fn connect_to(place: &Paths) -> Result<Client, Option<Failure>> {
         let message = format!("keepstart: no daemon runs: {holder}");
         return Err(Some(Failure::told(Code::NoDaemon, message)));
     }
-    Client::connect(&place.control_socket()).map_err(|error| match error {
+    let connected = Client::connect(&place.control_socket()).or_else(|error| {
+        // Who may not steer may perhaps read, and is told by the daemon where that is not enough.
+        if let ClientError::Connect { source, .. } = &error
+            && source.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            return Client::connect(&place.status_socket()).map_err(|_| error);
+        }
+        Err(error)
+    });
+    connected.map_err(|error| match error {
         ClientError::NoDaemon { path } => match Lock::holder(&place.lock()) {
             Ok(Some(holder)) => {
                 let message = format!(
@@ -167,7 +179,7 @@ fn connect_to(place: &Paths) -> Result<Client, Option<Failure>> {
         {
             let message = format!(
                 "keepstart: not allowed to talk to the daemon at {}: it belongs to another user, who can let \
-                 a group in (`control-group`)",
+                 a group in (`control-group`), or readers (`control-readers`)",
                 path.display()
             );
             Some(Failure::told(Code::Permission, message))

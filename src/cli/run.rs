@@ -173,7 +173,7 @@ fn failure(error: AppError) -> Failure {
         | AppError::Workspace { .. }
         | AppError::Lock(LockError::NotAPidfile { .. } | LockError::Io { .. })
         | AppError::Control {
-            source: BindError::NoGroup(_),
+            source: BindError::NoGroup { .. },
             ..
         } => Code::Config,
         AppError::Boot(_)

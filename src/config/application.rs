@@ -9,7 +9,7 @@ use super::tree::{Node, quoted};
 use super::value::{boolean, choice, count, duration, text};
 use crate::machine::process::ScriptSecurity;
 
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 11] = [
     "daemon",
     "workspace",
     "pidfile",
@@ -18,6 +18,7 @@ pub(super) const KEYS: [&str; 10] = [
     "stop-wait",
     "starts-at-once",
     "control-group",
+    "control-readers",
     "log-level",
     "script-security",
 ];
@@ -43,6 +44,8 @@ pub struct Application {
     pub stop_wait: Duration,
     /// The group, by name or number, whose members may use the control socket; `None`: only its owner.
     pub control_group: Option<String>,
+    /// Who else may read what the daemon tells; `None`: nobody.
+    pub control_readers: Option<Readers>,
     /// How much is logged, where the command line and `RUST_LOG` do not say otherwise.
     pub log_level: Option<LogLevel>,
     /// What becomes of a script that somebody else could change; `None`: strict
@@ -60,11 +63,33 @@ impl Default for Application {
             state_dir: None,
             stop_wait: STOP_WAIT,
             control_group: None,
+            control_readers: None,
             log_level: None,
             script_security: None,
         }
     }
 }
+
+/// Who may read from the control socket, and change nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readers {
+    /// All users of this machine.
+    Everyone,
+    /// The members of a group, by name or number.
+    Group(String),
+}
+
+impl Readers {
+    /// As it is written in the file.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Everyone => EVERYONE,
+            Self::Group(group) => group,
+        }
+    }
+}
+
+const EVERYONE: &str = "everyone";
 
 /// What `start` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +171,13 @@ pub(super) fn read(
             .unwrap_or(STOP_WAIT),
         control_group: section.read("control-group", notes, |node| {
             Ok(text(node, "the name or number of a group")?.trim().into())
+        }),
+        control_readers: section.read("control-readers", notes, |node| {
+            let written = text(node, "everyone, or the name or number of a group")?;
+            Ok(match written.trim() {
+                EVERYONE => Readers::Everyone,
+                group => Readers::Group(group.into()),
+            })
         }),
         log_level: section.read("log-level", notes, |node| choice(node, &LEVELS)),
         script_security: section.read("script-security", notes, |node| choice(node, &SECURITIES)),

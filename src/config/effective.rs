@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::Config;
 use super::action::is_plain_path;
-use super::application::{Daemon, LogLevel};
+use super::application::{Daemon, LogLevel, Readers};
 use super::instance::Pace;
 use super::logging::{Logging, written};
 use super::value::write_duration;
@@ -61,6 +61,7 @@ struct Application<'c> {
     stop_wait: Time,
     starts_at_once: NonZeroU32,
     control_group: Option<&'c str>,
+    control_readers: Option<&'c str>,
     log_level: Option<&'c str>,
     script_security: Option<ScriptSecurity>,
 }
@@ -151,6 +152,7 @@ impl<'c> File<'c> {
                 stop_wait: Time(application.stop_wait),
                 starts_at_once: config.settings.starts_at_once,
                 control_group: application.control_group.as_deref(),
+                control_readers: application.control_readers.as_ref().map(Readers::as_str),
                 log_level: application.log_level.map(LogLevel::as_str),
                 script_security: application.script_security,
             },

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::application::{Application, Daemon, LogLevel};
+pub use self::application::{Application, Daemon, LogLevel, Readers};
 pub use self::effective::effective;
 pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
 pub use self::instance::Pace;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Config, Daemon, FILE_SIZE_MAX, Loaded, LogLevel, Logging, TOLD_MAX, effective, load,
+    Config, Daemon, FILE_SIZE_MAX, Loaded, LogLevel, Logging, Readers, TOLD_MAX, effective, load,
     load_with_scripts, parse,
 };
 use crate::machine::process::{EnvironmentFrom, ScriptSecurity};
@@ -94,6 +94,8 @@ fn every_key_is_honoured() {
     assert_eq!(application.state_dir, Some(work.join("state")));
     assert_eq!(application.stop_wait, Duration::from_secs(90));
     assert_eq!(application.control_group.as_deref(), Some("adm"));
+    let readers = Some(Readers::Group("users".into()));
+    assert_eq!(application.control_readers, readers);
     assert_eq!(application.log_level, Some(LogLevel::Debug));
     assert_eq!(config.settings.starts_at_once.get(), 4);
     assert_eq!(config.settings.poll_every, Duration::from_millis(500));

@@ -7,6 +7,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::peer::Peer;
 use super::protocol::{Answer, ErrorCode, Refusal, Request};
 use super::server::Shared;
 use super::status::{Freshness, InstanceStatus};
@@ -19,18 +20,21 @@ use crate::machine::settings::InstanceName;
 const REQUEST_DEADLINE: Duration = Duration::from_secs(75);
 
 /// Reads the request and answers it. Whatever goes wrong concerns this client alone.
-pub(super) async fn hold(stream: UnixStream, shared: &Shared) {
+pub(super) async fn hold(stream: UnixStream, peer: Peer, shared: &Shared) {
     let mut connection = Connection::new(stream);
-    if let Err(error) = answer(&mut connection, shared).await {
+    if let Err(error) = answer(&mut connection, peer, shared).await {
         tracing::debug!("a client of the control socket was dropped: {error}");
     }
 }
 
-async fn answer(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
+async fn answer(connection: &mut Connection, peer: Peer, shared: &Shared) -> io::Result<()> {
     let request = match connection.read_request().await? {
         // A client that connects and goes, as a probe does, gets no answer.
         Ok(line) if line.is_empty() => return Ok(()),
-        Ok(line) => Request::parse(&line),
+        Ok(line) => Request::parse(&line).and_then(|request| {
+            peer.may(&request)?;
+            Ok(request)
+        }),
         Err(refusal) => Err(refusal),
     };
     let result = match request {

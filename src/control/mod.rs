@@ -7,6 +7,7 @@
 
 pub mod client;
 mod conversation;
+pub mod peer;
 pub mod protocol;
 pub mod server;
 pub mod socket;

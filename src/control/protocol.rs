@@ -210,6 +210,8 @@ pub enum ErrorCode {
     UnknownInstance,
     /// There are as many connections as there may be.
     Busy,
+    /// Who asks has not the right to.
+    Forbidden,
     /// The configuration cannot be used; the running one stays.
     Faults,
     /// The daemon is ending, or does not answer in time.

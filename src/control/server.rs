@@ -13,6 +13,7 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use super::conversation;
+use super::peer::{Door, Peer, Right};
 use super::protocol::{ErrorCode, Pong, Refusal, push_refusal};
 use super::status::{DaemonStatus, Freshness, KernelStatus, millis};
 use crate::bus::{Board, Order, Request};
@@ -20,6 +21,9 @@ use crate::clock::Clock;
 
 /// The most connections at once. One more is told that the daemon is busy, and closed.
 pub const CONNECTIONS_MAX: usize = 64;
+
+/// How many of them those may have who can only read: however many readers there are, somebody can steer.
+pub const READERS_MAX: usize = 32;
 
 /// How long the listener rests after a failed accept (EMFILE, for instance): the error would come at once
 /// again.
@@ -59,20 +63,43 @@ pub struct Counters {
 pub(super) struct Shared {
     pub(super) context: Rc<ServerContext>,
     connections: Cell<usize>,
+    /// Those of them who can only read.
+    readers: Cell<usize>,
+}
+
+/// Where the daemon listens.
+pub struct Listeners {
+    /// For those who may steer.
+    pub steering: UnixListener,
+    /// Who gets in there, beside the daemon's own user.
+    pub door: Door,
+    /// For those who may read, if there are any.
+    pub reading: Option<UnixListener>,
 }
 
 /// Answers clients for as long as it is polled. Must run in a `LocalSet`.
-pub async fn serve(listener: UnixListener, context: Rc<ServerContext>) {
+pub async fn serve(listeners: Listeners, context: Rc<ServerContext>) {
     let shared = Rc::new(Shared {
         context,
         connections: Cell::new(0),
+        readers: Cell::new(0),
     });
+    let reading = async {
+        if let Some(listener) = listeners.reading {
+            listen(&listener, Door::Reading, &shared).await;
+        }
+    };
+    let steering = listen(&listeners.steering, listeners.door, &shared);
+    tokio::join!(steering, reading);
+}
+
+async fn listen(listener: &UnixListener, door: Door, shared: &Rc<Shared>) {
     let mut failing = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 failing = false;
-                admit(stream, &shared);
+                admit(stream, door, shared);
             }
             Err(error) => {
                 if !failing {
@@ -85,17 +112,26 @@ pub async fn serve(listener: UnixListener, context: Rc<ServerContext>) {
     }
 }
 
-fn admit(stream: UnixStream, shared: &Rc<Shared>) {
-    match Place::take(shared) {
+fn admit(stream: UnixStream, door: Door, shared: &Rc<Shared>) {
+    let peer = match Peer::of(&stream, door) {
+        Ok(peer) => peer,
+        Err(error) => {
+            tracing::warn!(
+                "a client of the control socket was dropped: who it is, is unknown: {error}"
+            );
+            return;
+        }
+    };
+    match Place::take(shared, peer) {
         Some(place) => {
             spawn_local(async move {
-                conversation::hold(stream, &place.0).await;
+                conversation::hold(stream, place.peer, &place.shared).await;
                 drop(place);
             });
         }
         None => {
-            let message =
-                format!("the daemon has {CONNECTIONS_MAX} connections already, try again");
+            let connections = shared.connections.get();
+            let message = format!("the daemon has {connections} connections already, try again");
             let mut line = Vec::new();
             push_refusal(&mut line, &Refusal::new(ErrorCode::Busy, message));
             // The buffer of a new socket has room for a line; a client that has gone needs none.
@@ -105,21 +141,30 @@ fn admit(stream: UnixStream, shared: &Rc<Shared>) {
 }
 
 /// One of the places for connections; free again when dropped.
-struct Place(Rc<Shared>);
+struct Place {
+    shared: Rc<Shared>,
+    peer: Peer,
+}
 
 impl Place {
-    fn take(shared: &Rc<Shared>) -> Option<Self> {
-        let taken = shared.connections.get();
-        (taken < CONNECTIONS_MAX).then(|| {
-            shared.connections.set(taken + 1);
-            Self(shared.clone())
-        })
+    fn take(shared: &Rc<Shared>, peer: Peer) -> Option<Self> {
+        let (taken, readers) = (shared.connections.get(), shared.readers.get());
+        let reads = usize::from(peer.right < Right::Steer);
+        if taken >= CONNECTIONS_MAX || reads + readers > READERS_MAX {
+            return None;
+        }
+        shared.connections.set(taken + 1);
+        shared.readers.set(readers + reads);
+        let shared = shared.clone();
+        Some(Self { shared, peer })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
+        let (taken, readers) = (&self.shared.connections, &self.shared.readers);
+        taken.set(taken.get() - 1);
+        readers.set(readers.get() - usize::from(self.peer.right < Right::Steer));
     }
 }
 

@@ -1,5 +1,9 @@
-//! Makes the control socket, for its owner or a group, in the daemon's directories. Runs on the service thread, once,
-//! at the daemon's start; holds nothing.
+//! Makes the control sockets, for their owner, a group, or everybody, in the daemon's directories. Runs on the service
+//! thread, once, at the daemon's start; holds nothing.
+//!
+//! There is one socket for those who may steer, and one for those who may only read, if there are any: so the kernel
+//! itself looks who may connect, with all of a user's groups. Of a connection it tells one group only (unix(7),
+//! `SO_PEERCRED`).
 //!
 //! Root may have its socket in a workspace that belongs to somebody else, who can put other directories and links
 //! in the place of root's at any moment. So modes and groups are changed by descriptors, of what has been looked
@@ -14,45 +18,75 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use tokio::net::UnixListener;
 
+use crate::config::Readers;
+
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// `control-group` names nobody.
-    #[error("there is no group {0} (`control-group`)")]
-    NoGroup(String),
+    /// `control-group` or `control-readers` names nobody.
+    #[error("there is no group {group} (`{key}`)")]
+    NoGroup {
+        /// What is written there.
+        group: String,
+        /// Where.
+        key: &'static str,
+    },
     /// The system refuses.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-/// Makes the socket for its owner alone, or for the members of `group` (a name or a number) too. Must be
-/// called inside a runtime.
+/// Who may connect to a socket, beside its owner and root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nobody.
+    Owner,
+    /// The members of a group.
+    Group(u32),
+    /// All users.
+    Everybody,
+}
+
+impl Access {
+    /// Of those who may steer. May ask the name service, so it is for the start of the daemon only.
+    ///
+    /// # Errors
+    ///
+    /// The group does not exist.
+    pub fn of_group(group: Option<&str>) -> Result<Self, BindError> {
+        group.map_or(Ok(Self::Owner), |group| {
+            group_id(group, "control-group").map(Self::Group)
+        })
+    }
+
+    /// Of those who may read.
+    ///
+    /// # Errors
+    ///
+    /// The group does not exist.
+    pub fn of_readers(readers: &Readers) -> Result<Self, BindError> {
+        match readers {
+            Readers::Everyone => Ok(Self::Everybody),
+            Readers::Group(group) => group_id(group, "control-readers").map(Self::Group),
+        }
+    }
+}
+
+/// Makes a socket. Must be called inside a runtime.
 ///
 /// A socket file that is there already is a dead daemon's, because the caller holds the daemon's lock, and
-/// is replaced. For a group, the daemon's own directory (0700 until then) is opened to its members as
+/// is replaced. For others than the owner, the daemon's own directory (0700 until then) is opened to them as
 /// well.
 ///
 /// # Errors
 ///
-/// The group does not exist, something else than a socket is in the way, a directory is not this user's alone, or
-/// the system refuses.
-pub fn bind(path: &Path, group: Option<&str>) -> Result<UnixListener, BindError> {
-    let gid = group.map(group_id).transpose()?;
+/// Something else than a socket is in the way, a directory is not this user's alone, or the system refuses.
+pub fn bind(path: &Path, access: Access) -> Result<UnixListener, BindError> {
     let own = own_directories(path)?;
     let (Some(directory), Some(name)) = (own.last(), path.file_name()) else {
         return Err(refusal("the path has no directory or no name").into());
     };
-    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(there) if is_socket(&there) => {
-            rustix::fs::unlinkat(directory, name, AtFlags::empty()).map_err(io::Error::from)?;
-        }
-        Ok(_) => {
-            let message = "something is there that is not a socket";
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, message).into());
-        }
-        Err(Errno::NOENT) => {}
-        Err(errno) => return Err(io::Error::from(errno).into()),
-    }
+    remove(directory, name)?;
     // Until the next lines the umask alone protects the socket; the directory does so before and after.
     let listener = UnixListener::bind(path)?;
     // Where the path led elsewhere meanwhile, nothing is here, because nobody else can write here.
@@ -60,16 +94,43 @@ pub fn bind(path: &Path, group: Option<&str>) -> Result<UnixListener, BindError>
     if !is_socket(&rustix::fs::fstat(&socket).map_err(io::Error::from)?) {
         return Err(refusal("something else has taken the socket's place").into());
     }
-    match gid {
-        None => allow(&socket, None, 0o600)?,
-        Some(gid) => {
-            allow(&socket, Some(gid), 0o660)?;
-            for directory in &own {
-                open_to_group(directory, gid)?;
-            }
-        }
+    match access {
+        Access::Owner => allow(&socket, None, 0o600)?,
+        Access::Group(gid) => allow(&socket, Some(gid), 0o660)?,
+        Access::Everybody => allow(&socket, None, 0o666)?,
+    }
+    for directory in &own {
+        open_to(directory, access)?;
     }
     Ok(listener)
+}
+
+/// Removes the socket of an earlier daemon, whose readers have no right any more.
+///
+/// # Errors
+///
+/// The system refuses, or something else than a socket is there.
+pub fn unbind(path: &Path) -> Result<(), BindError> {
+    let own = own_directories(path)?;
+    let (Some(directory), Some(name)) = (own.last(), path.file_name()) else {
+        return Ok(());
+    };
+    remove(directory, name)
+}
+
+fn remove(directory: &OwnedFd, name: &OsStr) -> Result<(), BindError> {
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(there) if is_socket(&there) => {
+            rustix::fs::unlinkat(directory, name, AtFlags::empty()).map_err(io::Error::from)?;
+            Ok(())
+        }
+        Ok(_) => {
+            let message = "something is there that is not a socket";
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, message).into())
+        }
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(io::Error::from(errno).into()),
+    }
 }
 
 /// The directories above the socket that belong to the daemon, the one it is in last: in a workspace
@@ -113,13 +174,16 @@ fn is_socket(found: &Stat) -> bool {
     FileType::from_raw_mode(found.st_mode) == FileType::Socket
 }
 
-/// Lets the members of a group through a directory that is closed to everybody else, but not look into it.
-fn open_to_group(directory: &OwnedFd, gid: u32) -> io::Result<()> {
-    let mode = rustix::fs::fstat(directory)?.st_mode & 0o777;
-    if matches!(mode, 0o700 | 0o710) {
-        allow(directory, Some(gid), 0o710)?;
+/// Lets others through a directory that is closed to them, but not look into it. Two groups are let through as
+/// everybody is: what is in there has modes of its own.
+fn open_to(directory: &OwnedFd, access: Access) -> io::Result<()> {
+    let found = rustix::fs::fstat(directory)?;
+    match (found.st_mode & 0o777, access) {
+        (0o700, Access::Group(gid)) => allow(directory, Some(gid), 0o710),
+        (0o710, Access::Group(gid)) if gid != found.st_gid => allow(directory, None, 0o711),
+        (0o700 | 0o710, Access::Everybody) => allow(directory, None, 0o711),
+        (_, Access::Owner | Access::Group(_) | Access::Everybody) => Ok(()),
     }
-    Ok(())
 }
 
 /// Gives what a descriptor stands for to a group, with a mode. The descriptor may be one of `O_PATH`, which fchmod(2)
@@ -137,15 +201,17 @@ fn refusal(message: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, message)
 }
 
-/// The number of a group. May ask the name service, so it is for the start of the daemon only.
-fn group_id(group: &str) -> Result<u32, BindError> {
+/// The number of a group.
+fn group_id(group: &str, key: &'static str) -> Result<u32, BindError> {
     if let Ok(gid) = group.parse() {
         return Ok(gid);
     }
     let found = nix::unistd::Group::from_name(group).map_err(io::Error::from)?;
-    found
-        .map(|found| found.gid.as_raw())
-        .ok_or_else(|| BindError::NoGroup(group.to_owned()))
+    let gid = found.map(|found| found.gid.as_raw());
+    gid.ok_or_else(|| BindError::NoGroup {
+        group: group.to_owned(),
+        key,
+    })
 }
 
 #[cfg(test)]

@@ -239,6 +239,11 @@ impl Paths {
         self.runtime_dir.join("control")
     }
 
+    /// The socket of those who may only read.
+    pub fn status_socket(&self) -> PathBuf {
+        self.runtime_dir.join("status")
+    }
+
     /// The lock of the only daemon, for [`Lock`].
     pub fn lock(&self) -> PathBuf {
         self.runtime_dir.join("lock")

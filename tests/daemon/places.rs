@@ -59,6 +59,80 @@ const CONFIG: &str = "application: {daemon: true, control-group: 1002}\n\
                       keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n";
 
 #[test]
+fn readers_read_and_steer_nothing() {
+    netns::run("places::readers_read_and_steer_nothing", || {
+        let world = machine();
+        let config = |keys: &str| {
+            let keys = format!("runtime-dir: HERE/run, state-dir: HERE/state{keys}");
+            let instance = "keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}";
+            world.write(
+                "config.yaml",
+                &format!("application: {{{keys}}}\n{instance}\n"),
+            );
+        };
+        let codes = |groups| {
+            let code = |command| as_user(&world, groups, &[command]).code;
+            ["status", "audit", "reload", "stop"].map(code)
+        };
+        let mode = |name: &str| fs::metadata(world.path(name)).map(|found| found.mode() & 0o777);
+
+        config("");
+        let daemon = world.daemon();
+        world.settles("default", "MASTER", "running");
+        assert_eq!(codes(Some(GROUP)), [77, 77, 77, 77]);
+        assert!(!world.path("run/status").exists());
+        assert_eq!(mode("run").unwrap(), 0o700);
+        // Who can connect only because somebody has opened the socket by hand has no right.
+        for (name, mode) in [("run", 0o711), ("run/control", 0o666)] {
+            fs::set_permissions(world.path(name), Permissions::from_mode(mode)).unwrap();
+        }
+        let said = as_user(&world, Some(GROUP), &["status"]);
+        assert_eq!(said.code, 77, "{said:?}");
+        let refusal = format!("user {USER} may not read what this daemon tells");
+        assert!(said.err.contains(&refusal), "{said:?}");
+        daemon.end();
+
+        config(", control-readers: everyone");
+        let daemon = world.daemon();
+        world.settles("default", "MASTER", "running");
+        assert_eq!(codes(None), [0, 77, 77, 77]);
+        let said = as_user(&world, None, &["stop"]);
+        assert!(
+            said.err
+                .contains(&format!("user {USER} may not stop this daemon")),
+            "{said:?}"
+        );
+        world.until("the refusal is logged", || {
+            world.log().contains(&format!(
+                "user {USER} may not stop this daemon, and was refused"
+            ))
+        });
+        assert_eq!(world.keepstart(&["audit"]).code, 0);
+        daemon.end();
+        assert!(!world.path("run/status").exists());
+
+        config(&format!(
+            ", control-group: {GROUP}, control-readers: {USER}"
+        ));
+        let daemon = world.daemon();
+        world.settles("default", "MASTER", "running");
+        let shown = ["run", "run/control", "run/status"].map(|name| mode(name).unwrap());
+        assert_eq!(shown, [0o711, 0o660, 0o660]);
+        assert_eq!(codes(None), [0, 77, 77, 77], "his own group reads");
+        let of_group = as_user(&world, Some(GROUP), &["audit"]);
+        assert_eq!(of_group.code, 0, "{of_group:?}");
+        // What stands beside the sockets is nobody else's.
+        for entry in fs::read_dir(world.path("run")).unwrap() {
+            let path = entry.unwrap().path();
+            let is_socket = path.ends_with("control") || path.ends_with("status");
+            let others = fs::metadata(&path).unwrap().mode() & 0o077;
+            assert!(is_socket || others == 0, "{} {others:o}", path.display());
+        }
+        daemon.end();
+    });
+}
+
+#[test]
 fn members_of_the_control_group_find_roots_daemon() {
     netns::run(
         "places::members_of_the_control_group_find_roots_daemon",

@@ -214,6 +214,10 @@ fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         ("runtime-dir", old.runtime_dir != new.runtime_dir),
         ("state-dir", old.state_dir != new.state_dir),
         ("control-group", old.control_group != new.control_group),
+        (
+            "control-readers",
+            old.control_readers != new.control_readers,
+        ),
     ];
     changes
         .into_iter()

@@ -16,21 +16,21 @@ fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
     let _inside = runtime.enter();
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("control");
-    drop(bind(&path, None).expect("a listener"));
+    drop(bind(&path, Access::Owner).expect("a listener"));
     assert!(path.exists(), "a dead daemon leaves its socket");
-    let _listener = bind(&path, None).expect("a listener in its place");
+    let _listener = bind(&path, Access::Owner).expect("a listener in its place");
     let mode = fs::metadata(&path).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let file = directory.path().join("file");
     fs::write(&file, "precious").expect("a file");
-    let error = bind(&file, None).expect_err("something is in the way");
+    let error = bind(&file, Access::Owner).expect_err("something is in the way");
     let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
     assert!(
         matches!(&error, BindError::Io(error) if exists(error)),
         "{error}"
     );
     assert_eq!(fs::read_to_string(&file).expect("the file"), "precious");
-    let error = bind(&path, Some("no-such-group-here")).expect_err("no such group");
+    let error = Access::of_group(Some("no-such-group-here")).expect_err("no such group");
     assert!(
         error.to_string().contains("no group no-such-group-here"),
         "{error}"
@@ -53,7 +53,7 @@ fn a_group_may_use_the_socket_and_pass_its_directory() {
     let path = home.join("control");
     // Everybody may give files to his own group.
     let gid = rustix::process::getegid().as_raw();
-    let _listener = bind(&path, Some(&gid.to_string())).expect("a listener");
+    let _listener = bind(&path, Access::Group(gid)).expect("a listener");
     for (path, expected) in [(&path, 0o660), (&home, 0o710)] {
         let found = fs::metadata(path).expect("its metadata");
         assert_eq!((found.mode() & 0o777, found.gid()), (expected, gid));
@@ -78,17 +78,50 @@ fn root_follows_no_link_in_a_workspace_and_nobody_else_may_write_there() {
     fs::set_permissions(&elsewhere, mode(0o700)).expect("its mode");
     symlink(workspace.path().join("elsewhere"), home.join("hash")).expect("a link");
     let path = home.join("hash/0badcafe/control");
-    let gid = rustix::process::getegid().as_raw().to_string();
-    let bound = bind(&path, Some(&gid));
+    let gid = rustix::process::getegid().as_raw();
+    let bound = bind(&path, Access::Group(gid));
     let is_root = rustix::process::geteuid().is_root();
     assert_eq!(bound.is_err(), is_root, "{bound:?}");
     let found = fs::metadata(&elsewhere).expect("its metadata").mode() & 0o777;
     assert_eq!(found, if is_root { 0o700 } else { 0o710 });
     fs::set_permissions(&elsewhere, mode(0o770)).expect("its mode");
     let direct = elsewhere.join("control");
-    let error = bind(&direct, None).expect_err("others may write there");
+    let error = bind(&direct, Access::Owner).expect_err("others may write there");
     assert!(
         error.to_string().contains("not this user's alone"),
         "{error}"
     );
+}
+
+#[test]
+fn readers_have_a_socket_of_their_own_that_goes_with_their_right() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let _inside = runtime.enter();
+    let directory = TempDir::new().expect("a directory");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).expect("its mode");
+    let (control, status) = (
+        directory.path().join("control"),
+        directory.path().join("status"),
+    );
+    let modes = || {
+        let mode = |path| fs::metadata(path).expect("its metadata").mode() & 0o777;
+        (mode(directory.path()), mode(&control), mode(&status))
+    };
+    let readers = Access::of_readers(&Readers::Everyone).expect("everyone");
+    drop(bind(&control, Access::Owner).expect("a listener"));
+    drop(bind(&status, readers).expect("a listener"));
+    assert_eq!(modes(), (0o711, 0o600, 0o666));
+    let gid = rustix::process::getegid().as_raw();
+    let readers = Access::of_readers(&Readers::Group(gid.to_string())).expect("a group");
+    drop(bind(&status, readers).expect("a listener"));
+    assert_eq!(modes(), (0o711, 0o600, 0o660));
+    unbind(&status).expect("it goes");
+    unbind(&status).expect("it is gone");
+    assert!(!status.exists() && control.exists());
+    let readers = Readers::Group("no-such-group-here".into());
+    let error = Access::of_readers(&readers).expect_err("no such group");
+    assert!(error.to_string().contains("(`control-readers`)"), "{error}");
 }

@@ -9,9 +9,10 @@ use tokio::task::LocalSet;
 
 use super::super::*;
 use crate::bus::{Pulse, Update, Whole};
+use crate::control::peer::Door;
 use crate::control::protocol::{self, Answer, parse_answer};
 use crate::control::samples::{kernel, time, view};
-use crate::control::socket::bind;
+use crate::control::socket::{Access, bind};
 use crate::machine::view::InstanceView;
 
 /// A daemon without a machine.
@@ -32,7 +33,12 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
     LocalSet::new().block_on(&runtime, async {
         let directory = TempDir::new().expect("a directory");
         let path = directory.path().join("control");
-        let listener = bind(&path, None).expect("a listener");
+        let steering = bind(&path, Access::Owner).expect("a listener");
+        let listeners = Listeners {
+            steering,
+            door: Door::Own,
+            reading: None,
+        };
         let (orders, reactor) = mpsc::channel(crate::bus::ORDERS_MAX);
         let (requests, application) = mpsc::channel(crate::bus::REQUESTS_MAX);
         let (alive, is_alive) = watch::channel(true);
@@ -56,7 +62,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
                 systemd_refused: 3,
             }),
         };
-        spawn_local(serve(listener, Rc::new(context)));
+        spawn_local(serve(listeners, Rc::new(context)));
         spawn_local(play_reactor(reactor, is_alive));
         spawn_local(play_application(application));
         body(&Daemon {
