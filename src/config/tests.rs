@@ -211,6 +211,30 @@ fn a_string_is_a_file_or_a_line_for_the_shell() {
 }
 
 #[test]
+fn the_file_of_a_command_is_what_it_names_by_an_absolute_path() {
+    let shell = |line: &str| Command::Shell(line.into());
+    let argv = |word: &str| Command::Argv(vec![word.into(), "/x".into()]);
+    let table = [
+        (Command::File("/opt/x.sh".into()), Some("/opt/x.sh")),
+        (argv("/opt/x.sh"), Some("/opt/x.sh")),
+        (argv("true"), None),
+        (shell("/opt/x.sh now; /opt/y.sh"), Some("/opt/x.sh")),
+        (shell("  /opt/x.sh;/opt/y.sh"), Some("/opt/x.sh")),
+        (shell("/opt/x.sh>/dev/null"), Some("/opt/x.sh")),
+        (shell("systemctl start web"), None),
+        (shell("A=b /opt/x.sh"), None),
+        (shell("(/opt/x.sh)"), None),
+        (shell("/opt/$X/x.sh"), None),
+        (shell("\"/opt/x y.sh\""), None),
+        (shell("/opt/x\\ y.sh"), None),
+        (shell(""), None),
+    ];
+    for (command, file) in table {
+        assert_eq!(command.file(), file.map(Path::new), "{command}");
+    }
+}
+
+#[test]
 fn sections_stand_alone_and_together() {
     let none = parsed("instances: {}").config;
     assert!(none.settings.instances.is_empty());
