@@ -3,16 +3,18 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
+use crate::held::Held;
 use crate::netns::{self, ip};
 use crate::wait::wait_until;
 use crate::world::{PATIENCE, VIP, World, children_of, is_alive, ms, pause};
 
 /// Holds write leases on files until it is dropped, whoever asks for them.
-struct Leases(Child);
+struct Leases {
+    _held: Held,
+}
 
 impl Leases {
     fn take(world: &World, files: &[&str]) -> Self {
@@ -21,32 +23,10 @@ impl Leases {
         let script = "import fcntl, os, signal, sys\nsignal.signal(signal.SIGIO, signal.SIG_IGN)\n\
                       held = [os.open(path, os.O_RDONLY) for path in sys.argv[2:]]\n\
                       for fd in held: fcntl.fcntl(fd, 1024, 1)\nopen(sys.argv[1], 'w').close()\nsys.stdin.read()\n";
-        let mut holder = Command::new("python3")
-            .args(["-c", script])
-            .arg(world.path("leased"))
-            .args(files.iter().map(|file| world.path(file)))
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("run python3");
-        wait_until(
-            PATIENCE,
-            || {
-                assert!(
-                    holder.try_wait().unwrap().is_none(),
-                    "the leases cannot be had"
-                );
-                world.exists("leased")
-            },
-            || "no leases".into(),
-        );
-        Self(holder)
-    }
-}
-
-impl Drop for Leases {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+        let files = files.iter().map(|file| world.path(file).into());
+        Self {
+            _held: Held::by(world, script, "leased", files),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod world;
 mod bounds;
 mod commands;
 mod faults;
+mod held;
 mod hooks;
 mod leftovers;
 mod logging;

@@ -49,6 +49,14 @@ fn waits_for(world: &World, pid: u32) {
     assert!(is_alive(pid));
 }
 
+fn is_waited_for_and_repeated(world: &World, pid: u32) {
+    waits_for(world, pid);
+    world.write("go", "");
+    world.settles("default", "MASTER", "running");
+    // How it ended nobody saw, so it is started again, but not beside itself.
+    assert_eq!(world.ran("hooks"), ["start", "start"]);
+}
+
 #[test]
 fn a_start_of_the_earlier_life_is_waited_for_and_repeated() {
     netns::run(
@@ -57,11 +65,7 @@ fn a_start_of_the_earlier_life_is_waited_for_and_repeated() {
             let world = slow_world("");
             let pid = killed_in_the_middle_of_a_start(&world);
             let daemon = world.daemon();
-            waits_for(&world, pid);
-            world.write("go", "");
-            world.settles("default", "MASTER", "running");
-            // How it ended nobody saw, so it is started again, but not beside itself.
-            assert_eq!(world.ran("hooks"), ["start", "start"]);
+            is_waited_for_and_repeated(&world, pid);
             daemon.end();
         },
     );
@@ -82,10 +86,7 @@ fn a_start_of_an_instance_that_only_a_reload_brings_back_is_waited_for() {
             world.until("the address is seen", || {
                 world.instance("default")["role"] == "MASTER"
             });
-            waits_for(&world, pid);
-            world.write("go", "");
-            world.settles("default", "MASTER", "running");
-            assert_eq!(world.ran("hooks"), ["start", "start"]);
+            is_waited_for_and_repeated(&world, pid);
             daemon.end();
         },
     );
@@ -127,10 +128,7 @@ fn a_start_whose_process_was_not_recorded_is_found() {
                 .collect();
             fs::write(world.path("run/run.json"), unrecorded.join("\n") + "\n").unwrap();
             let daemon = world.daemon();
-            waits_for(&world, pid);
-            world.write("go", "");
-            world.settles("default", "MASTER", "running");
-            assert_eq!(world.ran("hooks"), ["start", "start"]);
+            is_waited_for_and_repeated(&world, pid);
             daemon.end();
         },
     );

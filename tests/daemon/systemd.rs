@@ -2,11 +2,11 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::held::Held;
 use crate::netns::{self, ip};
 use crate::wait::wait_until;
 use crate::world::{Daemon, PATIENCE, VIP, World, ms, pause};
@@ -204,7 +204,9 @@ fn a_reactor_that_hangs_shows_no_sign_of_life() {
 
 /// One thread of a daemon stopped, as a tracer does it (`PTRACE_SEIZE`, `PTRACE_INTERRUPT`), until this is dropped.
 /// The tracer is a Python process, whose end lets the thread go on.
-struct Freeze(Child);
+struct Freeze {
+    _held: Held,
+}
 
 impl Freeze {
     fn of_thread(world: &World, pid: u32, name: &str) -> Self {
@@ -220,33 +222,11 @@ impl Freeze {
             .expect("a thread of that name");
         let script = "import ctypes, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n\
                       for request in (0x4206, 0x4207):\n    \
-                      if libc.ptrace(request, int(sys.argv[1]), None, None): sys.exit(ctypes.get_errno())\n\
-                      open(sys.argv[2], 'w').close()\nsys.stdin.read()\n";
-        let mut tracer = Command::new("python3")
-            .args(["-c", script])
-            .arg(task.file_name().unwrap())
-            .arg(world.path("frozen"))
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("run python3");
-        wait_until(
-            PATIENCE,
-            || {
-                assert!(
-                    tracer.try_wait().unwrap().is_none(),
-                    "the tracer has failed"
-                );
-                world.exists("frozen")
-            },
-            || "the thread is never frozen".into(),
-        );
-        Self(tracer)
-    }
-}
-
-impl Drop for Freeze {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+                      if libc.ptrace(request, int(sys.argv[2]), None, None): sys.exit(ctypes.get_errno())\n\
+                      open(sys.argv[1], 'w').close()\nsys.stdin.read()\n";
+        let task = task.file_name().unwrap().to_owned();
+        Self {
+            _held: Held::by(world, script, "frozen", [task]),
+        }
     }
 }

@@ -3,46 +3,12 @@
 
 use std::borrow::Cow;
 
+use super::classes::CLASSES;
 use super::ini::{Group, Ini};
 use super::literal::{Literal, literal};
 use crate::config::fault::Offset;
 use crate::config::section::Notes;
 use crate::config::tree::{Entry, Node, Value, quoted};
-
-/// The parameters of the classes in their order, for `args=(…)`.
-const FILE: &[&str] = &["filename", "mode", "encoding", "delay", "errors"];
-const PARAMETERS: [(&str, &[&str]); 6] = [
-    ("StreamHandler", &["stream"]),
-    ("FileHandler", FILE),
-    ("WatchedFileHandler", FILE),
-    (
-        "RotatingFileHandler",
-        &[
-            "filename",
-            "mode",
-            "maxBytes",
-            "backupCount",
-            "encoding",
-            "delay",
-            "errors",
-        ],
-    ),
-    (
-        "TimedRotatingFileHandler",
-        &[
-            "filename",
-            "when",
-            "interval",
-            "backupCount",
-            "encoding",
-            "delay",
-            "utc",
-            "atTime",
-            "errors",
-        ],
-    ),
-    ("SysLogHandler", &["address", "facility", "socktype"]),
-];
 
 /// The tree; `None` where the text has nothing of a logging.conf.
 pub(super) fn tree(text: &str, notes: &mut Notes<'_>) -> Option<Node<'static>> {
@@ -140,10 +106,10 @@ impl Conf<'_, '_, '_> {
         }
         let class = self.ini.raw(group, "class").map_or("", |pair| &pair.value);
         let word = class.rsplit('.').next().unwrap_or_default();
-        let known = PARAMETERS.iter().find(|(known, _)| *known == word);
+        let known = CLASSES.iter().find(|(known, ..)| *known == word);
         if let Some((at, args)) = self.literal(group, "args") {
             let values = args.into_list();
-            let parameters = known.map_or([].as_slice(), |(_, parameters)| parameters);
+            let parameters = known.map_or([].as_slice(), |(_, _, parameters)| *parameters);
             let untaken = values.len().saturating_sub(parameters.len());
             if untaken > 0 {
                 let message = format!("args: {untaken} more than a {word} takes");

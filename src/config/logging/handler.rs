@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use self::values::{FACILITIES, truth};
 use self::values::{address, encoding, facility, mode, when, whole};
+use super::classes::{CLASSES, COMMON, Class, WITHOUT_MEANING};
 use super::level::{Level, level};
 use super::mapping::tell_of_filters;
 use crate::config::application::path;
@@ -153,69 +154,6 @@ pub enum Zone {
     Utc,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Stream,
-    File,
-    Watched,
-    Rotating,
-    Timed,
-    Syslog,
-    Journal,
-    Null,
-}
-
-/// The classes by the last word of their path, and what each is given besides [`COMMON`].
-const CLASSES: [(&str, Class, &[&str]); 9] = [
-    ("StreamHandler", Class::Stream, &["stream"]),
-    (
-        "FileHandler",
-        Class::File,
-        &["filename", "mode", "encoding", "delay", "errors"],
-    ),
-    (
-        "WatchedFileHandler",
-        Class::Watched,
-        &["filename", "mode", "encoding", "delay", "errors"],
-    ),
-    (
-        "RotatingFileHandler",
-        Class::Rotating,
-        &[
-            "filename",
-            "mode",
-            "maxBytes",
-            "backupCount",
-            "encoding",
-            "delay",
-            "errors",
-        ],
-    ),
-    (
-        "TimedRotatingFileHandler",
-        Class::Timed,
-        &[
-            "filename",
-            "when",
-            "interval",
-            "backupCount",
-            "encoding",
-            "delay",
-            "utc",
-            "errors",
-        ],
-    ),
-    (
-        "SysLogHandler",
-        Class::Syslog,
-        &["address", "facility", "socktype"],
-    ),
-    ("JournalHandler", Class::Journal, &[]),
-    ("JournaldLogHandler", Class::Journal, &[]),
-    ("NullHandler", Class::Null, &[]),
-];
-const COMMON: [&str; 5] = ["class", "level", "formatter", "filters", "()"];
-
 impl When {
     /// As it is written in the file.
     pub(super) fn written(self) -> String {
@@ -239,6 +177,7 @@ pub(super) fn read(
 ) -> Option<Handler> {
     let mut known: Vec<&str> = COMMON.to_vec();
     known.extend(CLASSES.iter().flat_map(|(_, _, keys)| keys.iter()));
+    known.retain(|key| !WITHOUT_MEANING.contains(key));
     known.sort_unstable();
     known.dedup();
     let section = Section::open(&entry.value, entry.at, name, &known, notes)?;

@@ -8,6 +8,7 @@
 //! Nothing in here is ever a fault: a daemon that guards a service does not stay away because of its log. What
 //! has no meaning is a warning with its place, and the nearest thing that has one is taken.
 
+mod classes;
 mod conf;
 mod format;
 mod handler;

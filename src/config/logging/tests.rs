@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::*;
 use crate::config::{Loaded, effective, parse};
 
-const BASE: &str = "/srv/work";
+const BASE: &str = "/srv/app";
 
 /// The plan of a section, which is indented by two blanks, and the warnings about it.
 fn section(text: &str) -> (Plan, Vec<String>) {
@@ -138,7 +138,7 @@ fn both_forms_say_the_same() {
         };
         file.clone()
     };
-    assert_eq!(file("size").path, Path::new("/srv/work/log/app.log"));
+    assert_eq!(file("size").path, Path::new("/srv/app/log/app.log"));
     let by_size = Keeping::BySize {
         bytes_max: 10 << 20,
         backups: 5,

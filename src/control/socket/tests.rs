@@ -7,12 +7,17 @@ use tempfile::TempDir;
 
 use super::*;
 
-#[test]
-fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// A listener is made within one.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .expect("a runtime");
+        .expect("a runtime")
+}
+
+#[test]
+fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
+    let runtime = runtime();
     let _inside = runtime.enter();
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("control");
@@ -39,10 +44,7 @@ fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
 
 #[test]
 fn a_group_may_use_the_socket_and_pass_its_directory() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let _inside = runtime.enter();
     let directory = TempDir::new().expect("a directory");
     let mode = fs::Permissions::from_mode;
@@ -64,10 +66,7 @@ fn a_group_may_use_the_socket_and_pass_its_directory() {
 
 #[test]
 fn root_follows_no_link_in_a_workspace_and_nobody_else_may_write_there() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let _inside = runtime.enter();
     let workspace = TempDir::new().expect("a directory");
     let elsewhere = workspace.path().join("elsewhere/0badcafe");
