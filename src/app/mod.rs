@@ -111,6 +111,8 @@ pub struct RunOptions {
     pub reopen_log: Box<dyn Fn()>,
     /// Logs as this configuration says, after a reload.
     pub change_log: Box<dyn Fn(&Config)>,
+    /// Whether commands find it by its file.
+    pub entered: Entered,
     /// The size of the netlink receive buffer, in bytes; `None`: the default. Small ones are for tests.
     pub receive_buffer_bytes: Option<usize>,
 }
@@ -122,9 +124,20 @@ impl Default for RunOptions {
             log_dropped: Box::new(|| 0),
             reopen_log: Box::new(|| {}),
             change_log: Box::new(|_| {}),
+            entered: Entered::Yes,
             receive_buffer_bytes: None,
         }
     }
+}
+
+/// Whether a daemon is entered in the register ([`crate::state::register`]).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// It is.
+    #[default]
+    Yes,
+    /// It leaves no trace outside of its own directories: the demo's.
+    No,
 }
 
 /// Runs the daemon until it is told to end. Must be called before the process has any other thread but that of
@@ -143,7 +156,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
             source,
         })?;
     }
-    let prepared = prepare::prepare(&config, paths, &clock)?;
+    let prepared = prepare::prepare(&config, paths, options.entered, &clock)?;
     let runtime = new_runtime()?;
     let doors = {
         let _inside = runtime.enter();
@@ -198,6 +211,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         let error = anyhow::Error::from(error);
         tracing::warn!("{error:#}");
     }
+    prepared.registration.remove();
     result
 }
 

@@ -16,11 +16,11 @@ use crate::machine::message::{Adopted, RestoredMap};
 use crate::machine::settings::InstanceName;
 use crate::state::run_log::Process;
 use crate::state::{
-    BootId, Epochs, Finding, InFlight, Lock, Paths, Pidfile, RunLog, RunLogError, SystemStart,
-    restore,
+    BootId, Epochs, Finding, InFlight, Lock, Paths, Pidfile, Registration, RunLog, RunLogError,
+    SystemStart, restore,
 };
 
-use super::AppError;
+use super::{AppError, Entered};
 
 /// The pidfd of each adopted job.
 pub(super) type Orphans = BTreeMap<JobId, OwnedFd>;
@@ -33,15 +33,24 @@ pub(super) struct Prepared {
     /// The processes of the jobs in `restored` that are adopted.
     pub(super) orphans: Orphans,
     pub(super) pidfile: Option<Pidfile>,
+    /// By which commands find this daemon.
+    pub(super) registration: Registration,
     /// Held until the process ends.
     pub(super) _locks: [Lock; 2],
 }
 
 /// Takes the locks and reads the state.
-pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<Prepared, AppError> {
+pub(super) fn prepare(
+    config: &Config,
+    paths: &Paths,
+    entered: Entered,
+    clock: &Clock,
+) -> Result<Prepared, AppError> {
     for interference in paths.make_directories().map_err(AppError::Paths)? {
         tracing::warn!("{interference}");
     }
+    // First, because the other locks are where the file says now: a daemon of it may have them elsewhere.
+    let registration = register(config, paths, entered)?;
     let lock = Lock::acquire(&paths.lock()).map_err(AppError::Lock)?;
     // Two files may name the same state directory, and each would undo the other's epochs.
     let state_lock = Lock::acquire(&paths.state_lock()).map_err(AppError::Lock)?;
@@ -81,8 +90,27 @@ pub(super) fn prepare(config: &Config, paths: &Paths, clock: &Clock) -> Result<P
         restored,
         orphans,
         pidfile,
+        registration,
         _locks: [lock, state_lock],
     })
+}
+
+/// Enters this daemon where commands look for it. One that cannot be entered runs all the same.
+fn register(config: &Config, paths: &Paths, entered: Entered) -> Result<Registration, AppError> {
+    match entered {
+        Entered::No => return Ok(Registration::default()),
+        Entered::Yes => {}
+    }
+    let (registration, troubles) =
+        Registration::enter(&config.file, paths.uid(), paths.runtime_dir())
+            .map_err(AppError::Lock)?;
+    for trouble in troubles {
+        let trouble = anyhow::Error::from(trouble);
+        tracing::warn!(
+            "{trouble:#}; so commands will not find this daemon any more once the file names other directories"
+        );
+    }
+    Ok(registration)
 }
 
 /// Reserves the first block of every instance, so that the first transition has a number.

@@ -137,6 +137,10 @@ pub(super) struct Run {
     #[arg(long, hide = true)]
     pub(super) detached: bool,
 
+    /// Started by `demo`: leave no trace outside of its own directories.
+    #[arg(long, hide = true)]
+    pub(super) demo: bool,
+
     /// The size of the netlink receive buffer: small ones are for tests of what the kernel drops.
     #[arg(long, hide = true, value_name = "BYTES")]
     pub(super) receive_buffer: Option<usize>,

@@ -8,6 +8,7 @@ use super::out::Out;
 use crate::config::{self, Config, Faults, Loaded};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::ErrorCode;
+use crate::state::register::{self, Entry};
 use crate::state::{Caller, Holder, Lock, Paths};
 
 /// Where a configuration is looked for when none is named.
@@ -56,49 +57,65 @@ pub(super) fn paths(config: &Config) -> Result<Paths, Failure> {
 pub(super) struct Target {
     /// The configuration file.
     pub(super) file: PathBuf,
-    /// Where the daemon's files may be; never empty.
+    /// Where the daemon's files may be, as the file says now.
     places: Vec<Paths>,
     /// What the file says now; `None` where it is faulty.
     pub(super) config: Option<Config>,
+    uid: u32,
 }
 
 impl Target {
-    /// Finds the daemon. A file that has become faulty under a running daemon still leads to it, as long
-    /// as its `application` section can be read: it is then that people ask for `status` and `stop`.
+    /// Finds the daemon. A file that has become faulty under a running daemon, or names other directories by now,
+    /// still leads to it: it is then that people ask for `status` and `stop`.
     pub(super) fn find(out: Out, given: Option<&Path>) -> Result<Self, Failure> {
         let file = config_file(given)?;
-        match config::load(&file) {
+        let caller = caller()?;
+        let runs = !register::find(&file, caller.uid).is_empty();
+        let (config, places) = match config::load(&file) {
             Ok(loaded) => {
-                let places = Places::of(&loaded.config).candidates(&loaded.config.file)?;
-                Ok(Self {
-                    file,
-                    places,
-                    config: Some(loaded.config),
-                })
+                let places = Places::of(&loaded.config).candidates(&file, &caller);
+                (Some(loaded.config), places)
             }
             Err(error) => {
-                let Some(places) = Places::of_faulty(&file) else {
-                    return Err(faulty(&error));
+                let places = match Places::of_faulty(&file) {
+                    Some(places) => places.candidates(&file, &caller),
+                    None if runs => Ok(Vec::new()),
+                    None => return Err(faulty(&error)),
                 };
-                let places = places.candidates(&file)?;
-                let message = "keepstart: the configuration has faults (see `keepstart validate`); \
-                               only where its daemon is was read";
-                out.note(message);
-                Ok(Self {
-                    file,
-                    places,
-                    config: None,
-                })
+                out.note(
+                    "keepstart: the configuration has faults (see `keepstart validate`); \
+                     its daemon is looked for all the same",
+                );
+                (None, places)
             }
-        }
+        };
+        let places = match places {
+            // Where a daemon says itself where it is, what the file says now is of no matter.
+            Err(_) if runs => Vec::new(),
+            other => other?,
+        };
+        Ok(Self {
+            file,
+            places,
+            config,
+            uid: caller.uid,
+        })
     }
 
-    /// Connects to the daemon: the caller's own, else root's. Where neither is, a place that may not be looked
-    /// into, or that is not as it should be, says more than one where nothing is.
+    /// Connects to the daemon: the caller's own, else root's. First to one that says where it is, then where the
+    /// file says. Where none is, a place that may not be looked into, or that is not as it should be, says more than
+    /// one where nothing is.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         let mut telling = None;
+        // Looked up each time: `--watch` follows a daemon over its restarts.
+        for entry in register::find(&self.file, self.uid) {
+            match connect_to_entered(&entry) {
+                Ok(client) => return Ok(client),
+                Err(failure) => telling = telling.or(failure),
+            }
+        }
         for place in &self.places {
-            match connect_to(place) {
+            match connect_to_configured(place) {
                 Ok(client) => return Ok(client),
                 Err(failure) => telling = telling.or(failure),
             }
@@ -112,10 +129,14 @@ impl Target {
             .iter()
             .map(|place| place.runtime_dir().display().to_string())
             .collect();
+        let looked = if looked.is_empty() {
+            String::new()
+        } else {
+            format!(" (looked in {})", looked.join(" and "))
+        };
         let message = format!(
-            "keepstart: no daemon runs with {} (looked in {})",
-            self.file.display(),
-            looked.join(" and ")
+            "keepstart: no daemon runs with {}{looked}",
+            self.file.display()
         );
         Failure::told(Code::NoDaemon, message)
     }
@@ -144,27 +165,50 @@ impl Target {
     }
 }
 
-/// Connects to the daemon of one place; `None`: none is there.
-fn connect_to(place: &Paths) -> Result<Client, Option<Failure>> {
+/// Connects to a daemon that says where it is; `None`: it is not there after all.
+fn connect_to_entered(entry: &Entry) -> Result<Client, Option<Failure>> {
+    let client = connect_to(
+        &entry.control_socket(),
+        &entry.status_socket(),
+        &entry.lock(),
+    )?;
+    match client.daemon() {
+        Ok(daemon) if u32::try_from(daemon.pid()) == Ok(entry.pid) => Ok(client),
+        // Somebody else has the place by now: the entry is a killed daemon's.
+        Ok(_) | Err(_) => Err(None),
+    }
+}
+
+/// Connects to the daemon of a place that the file leads to; `None`: none is there.
+fn connect_to_configured(place: &Paths) -> Result<Client, Option<Failure>> {
     place
         .check_for_client()
         .map_err(|error| Some(Failure::of(Code::Config, error)))?;
+    connect_to(
+        &place.control_socket(),
+        &place.status_socket(),
+        &place.lock(),
+    )
+}
+
+/// Connects by the socket for those who may steer, else by the one for those who may read.
+fn connect_to(control: &Path, status: &Path, lock: &Path) -> Result<Client, Option<Failure>> {
     // A process that an ended daemon was making keeps its socket open, too, and would never answer.
-    if let Ok(Some(holder @ Holder::Unborn { .. })) = Lock::holder(&place.lock()) {
+    if let Ok(Some(holder @ Holder::Unborn { .. })) = Lock::holder(lock) {
         let message = format!("keepstart: no daemon runs: {holder}");
         return Err(Some(Failure::told(Code::NoDaemon, message)));
     }
-    let connected = Client::connect(&place.control_socket()).or_else(|error| {
+    let connected = Client::connect(control).or_else(|error| {
         // Who may not steer may perhaps read, and is told by the daemon where that is not enough.
         if let ClientError::Connect { source, .. } = &error
             && source.kind() == std::io::ErrorKind::PermissionDenied
         {
-            return Client::connect(&place.status_socket()).map_err(|_| error);
+            return Client::connect(status).map_err(|_| error);
         }
         Err(error)
     });
     connected.map_err(|error| match error {
-        ClientError::NoDaemon { path } => match Lock::holder(&place.lock()) {
+        ClientError::NoDaemon { path } => match Lock::holder(lock) {
             Ok(Some(holder)) => {
                 let message = format!(
                     "keepstart: {holder}, but it does not listen on {}: it is starting or ending",
@@ -237,9 +281,9 @@ impl Places {
     }
 
     /// Where a daemon may be that this process wants to talk to.
-    fn candidates(&self, file: &Path) -> Result<Vec<Paths>, Failure> {
+    fn candidates(&self, file: &Path, who: &Caller) -> Result<Vec<Paths>, Failure> {
         let (workspace, runtime_dir, state_dir) = self.given();
-        Paths::candidates(file, workspace, runtime_dir, state_dir, &caller()?)
+        Paths::candidates(file, workspace, runtime_dir, state_dir, who)
             .map_err(|error| Failure::of(Code::Config, error))
     }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::arguments::Run;
 use super::exit::{Code, Ending, Failure};
 use super::locate;
-use crate::app::{self, AppError, RunOptions};
+use crate::app::{self, AppError, Entered, RunOptions};
 use crate::config::logging::Plan;
 use crate::config::{Config, LogLevel};
 use crate::control::socket::BindError;
@@ -46,9 +46,9 @@ pub(super) enum Started {
 
 pub(super) fn run(given: Option<&Path>, log_level: Option<&str>, how: &Run) -> Ending {
     if !how.detached {
-        let receive_buffer_bytes = how.receive_buffer;
         let how = How::Foreground {
-            receive_buffer_bytes,
+            receive_buffer_bytes: how.receive_buffer,
+            entered: if how.demo { Entered::No } else { Entered::Yes },
         };
         return daemon(given, log_level, how);
     }
@@ -69,7 +69,10 @@ pub(super) fn run(given: Option<&Path>, log_level: Option<&str>, how: &Run) -> E
 /// How the daemon is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    Foreground { receive_buffer_bytes: Option<usize> },
+    Foreground {
+        receive_buffer_bytes: Option<usize>,
+        entered: Entered,
+    },
     Detached,
 }
 
@@ -117,17 +120,20 @@ fn daemon(given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
         }
         changed.set_plan(plan(config).cloned());
     });
+    let (receive_buffer_bytes, entered) = match how {
+        How::Foreground {
+            receive_buffer_bytes,
+            entered,
+        } => (receive_buffer_bytes, entered),
+        How::Detached => (None, Entered::Yes),
+    };
     let options = RunOptions {
         on_ready,
         log_dropped,
         reopen_log: Box::new(move || reopened.reopen()),
         change_log,
-        receive_buffer_bytes: match how {
-            How::Foreground {
-                receive_buffer_bytes,
-            } => receive_buffer_bytes,
-            How::Detached => None,
-        },
+        receive_buffer_bytes,
+        entered,
     };
     let result = app::run(loaded, &paths, options);
     let ending = result.map(|()| Code::Fine).map_err(failure);

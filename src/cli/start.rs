@@ -15,7 +15,7 @@ use super::locate;
 use super::out::Out;
 use super::run::{self, Started};
 use crate::config::Daemon;
-use crate::state::Lock;
+use crate::state::{Lock, register};
 
 /// How long the daemon may take to be ready. It is, when the kernel has told the addresses once: 10 ms.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -39,7 +39,10 @@ pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> 
         return run::run(Some(&file), log_level, &Run::default());
     }
     let paths = locate::paths(&loaded.config)?;
-    let holder = || Lock::holder(&paths.lock()).ok().flatten();
+    let holder = || {
+        let here = Lock::holder(&paths.lock()).ok().flatten();
+        here.or_else(|| register::holder(&loaded.config.file, paths.uid()))
+    };
     if holder().is_some() {
         std::thread::sleep(LETS_GO_WITHIN);
     }

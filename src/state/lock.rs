@@ -18,6 +18,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 
 pub use holder::Holder;
+pub(super) use holder::start_of;
 
 /// How often a lock is tried: a program that asks who holds it has it for some microseconds, and a daemon
 /// that has just taken it needs as long to write its pid.
@@ -87,6 +88,16 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             other => other.map_err(|source| io_error(path, source)),
         }
+    }
+
+    /// Removes the file and frees the lock, unless another file has taken its place meanwhile.
+    pub(super) fn remove(self) -> Result<(), LockError> {
+        let path = &self.path;
+        let io = |source| io_error(path, source);
+        if self.is_at_its_path().map_err(io)? {
+            fs::remove_file(path).map_err(io)?;
+        }
+        Ok(())
     }
 
     fn acquire_with(path: &Path, mode: u32) -> Result<Self, LockError> {
@@ -175,12 +186,7 @@ impl Pidfile {
 
     /// Removes the file at an orderly end, unless another file has taken its place meanwhile.
     pub fn remove(self) -> Result<(), LockError> {
-        let path = &self.0.path;
-        let io = |source| io_error(path, source);
-        if self.0.is_at_its_path().map_err(io)? {
-            fs::remove_file(path).map_err(io)?;
-        }
-        Ok(())
+        self.0.remove()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod epochs;
 mod files;
 pub mod lock;
 pub mod paths;
+pub mod register;
 pub mod run_log;
 
 pub use boot::BootId;
@@ -15,6 +16,7 @@ pub use epochs::Epochs;
 pub use files::Finding;
 pub use lock::{Holder, Lock, LockError, Pidfile};
 pub use paths::{Caller, Paths, PathsError};
+pub use register::Registration;
 pub use run_log::{InFlight, RunLog, RunLogError, RunState, SystemStart};
 
 use crate::machine::message::{Restored, RestoredMap};

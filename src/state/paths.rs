@@ -149,7 +149,7 @@ impl Paths {
         let workspace = workspace.map(|dir| beside_config.join(dir));
         let base = workspace.as_deref().unwrap_or(beside_config);
         let hash = hash_of(&config_file);
-        let name = format!("{}-{hash}", stem_of(&config_file));
+        let name = name_of(&config_file);
         let in_workspace = workspace
             .as_ref()
             .map(|dir| dir.join(".keepstart").join(&hash));
@@ -224,6 +224,11 @@ impl Paths {
         }
     }
 
+    /// The user whose daemon this is.
+    pub fn uid(&self) -> u32 {
+        self.caller.uid
+    }
+
     /// Where what is only true in this boot is kept.
     pub fn runtime_dir(&self) -> &Path {
         &self.runtime_dir
@@ -236,17 +241,17 @@ impl Paths {
 
     /// The socket that commands talk to.
     pub fn control_socket(&self) -> PathBuf {
-        self.runtime_dir.join("control")
+        control_socket_in(&self.runtime_dir)
     }
 
     /// The socket of those who may only read.
     pub fn status_socket(&self) -> PathBuf {
-        self.runtime_dir.join("status")
+        status_socket_in(&self.runtime_dir)
     }
 
     /// The lock of the only daemon, for [`Lock`].
     pub fn lock(&self) -> PathBuf {
-        self.runtime_dir.join("lock")
+        lock_in(&self.runtime_dir)
     }
 
     /// The lock of the only daemon that writes into the state directory, for [`Lock`].
@@ -340,6 +345,26 @@ impl Paths {
         }
         Ok(removed)
     }
+}
+
+/// NAME: what the daemon of a file is called, after the file's path alone.
+pub(super) fn name_of(path: &Path) -> String {
+    format!("{}-{}", stem_of(path), hash_of(path))
+}
+
+/// The control socket of a runtime directory.
+pub(super) fn control_socket_in(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("control")
+}
+
+/// The socket of a runtime directory for those who may only read.
+pub(super) fn status_socket_in(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("status")
+}
+
+/// The lock of a runtime directory.
+pub(super) fn lock_in(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("lock")
 }
 
 /// The file's own name without its extension, as far as it is plain, for people to recognize.

@@ -24,6 +24,7 @@ mod netlink;
 mod overrun;
 mod places;
 mod process;
+mod register;
 mod restart;
 mod security;
 mod signals;

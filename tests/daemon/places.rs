@@ -49,10 +49,13 @@ fn as_user(world: &World, groups: Option<u32>, arguments: &[&str]) -> Said {
     said(command)
 }
 
-fn only_entry(directory: &str) -> PathBuf {
-    let entries: Vec<_> = fs::read_dir(directory).unwrap().collect();
-    assert_eq!(entries.len(), 1, "{entries:?}");
-    entries[0].as_ref().unwrap().path()
+fn only_directory(directory: &str) -> PathBuf {
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let directories: Vec<_> = entries.filter(|path| path.is_dir()).collect();
+    assert_eq!(directories.len(), 1, "{directories:?}");
+    directories[0].clone()
 }
 
 const CONFIG: &str = "application: {daemon: true, control-group: 1002}\n\
@@ -156,7 +159,7 @@ fn members_of_the_control_group_find_roots_daemon() {
             let started = said(start);
             assert_eq!(started.code, 0, "{started:?}");
 
-            let place = only_entry("/run/keepstart");
+            let place = only_directory("/run/keepstart");
             let rights = |path: PathBuf| {
                 let found = fs::metadata(path).unwrap();
                 (found.mode() & 0o7777, found.uid(), found.gid())
@@ -164,7 +167,7 @@ fn members_of_the_control_group_find_roots_daemon() {
             assert_eq!(rights("/run/keepstart".into()).0, 0o755);
             assert_eq!(rights(place.clone()), (0o710, 0, GROUP));
             assert_eq!(rights(place.join("control")), (0o660, 0, GROUP));
-            assert_eq!(rights(only_entry("/var/lib/keepstart")).0, 0o700);
+            assert_eq!(rights(only_directory("/var/lib/keepstart")).0, 0o700);
 
             let stranger = as_user(&world, None, &["status"]);
             assert_eq!(stranger.code, 77, "{stranger:?}");
@@ -174,10 +177,57 @@ fn members_of_the_control_group_find_roots_daemon() {
             let status = as_user(&world, Some(GROUP), &["status"]);
             assert_eq!(status.code, 0, "{status:?}");
             assert!(status.out.contains("MASTER"), "{status:?}");
+            // Other directories in the file hide root's daemon from nobody, and let no second one in.
+            let elsewhere = CONFIG.replace(
+                "daemon: true",
+                "daemon: true, runtime-dir: HERE/run, state-dir: HERE/run",
+            );
+            world.write("config.yaml", &elsewhere);
+            chown(world.here(), Some(USER), None).unwrap();
+            let status = as_user(&world, Some(GROUP), &["status"]);
+            assert_eq!(status.code, 0, "{status:?}");
+            assert_eq!(as_user(&world, None, &["status"]).code, 77);
+            let second = as_user(&world, None, &["start"]);
+            assert_eq!(second.code, 75, "{second:?}");
+            assert!(second.err.contains("already running"), "{second:?}");
             let stopped = as_user(&world, Some(GROUP), &["stop"]);
             assert_eq!(stopped.code, 0, "{stopped:?}");
             assert!(stopped.out.contains("stopped"), "{stopped:?}");
             assert_eq!(as_user(&world, Some(GROUP), &["status"]).code, 3);
+        },
+    );
+}
+
+/// The one directory of a user's daemon that is not the test's own; removed with this.
+struct Register;
+
+impl Drop for Register {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(format!("/tmp/keepstart-{USER}"));
+    }
+}
+
+#[test]
+fn what_a_user_says_of_his_daemon_leads_only_himself() {
+    netns::run(
+        "places::what_a_user_says_of_his_daemon_leads_only_himself",
+        || {
+            let world = machine();
+            let _register = Register;
+            chown(world.here(), Some(USER), None).unwrap();
+            let config = "application: {daemon: true, runtime-dir: HERE/PLACE, state-dir: HERE/PLACE}\n\
+                          keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n";
+            world.write("config.yaml", &config.replace("PLACE", "one"));
+            let started = as_user(&world, None, &["start"]);
+            assert_eq!(started.code, 0, "{started:?}");
+            world.write("config.yaml", &config.replace("PLACE", "two"));
+            let status = as_user(&world, None, &["status"]);
+            assert_eq!(status.code, 0, "{status:?}");
+            assert_eq!(as_user(&world, None, &["start"]).code, 75);
+            assert_eq!(world.keepstart(&["status"]).code, 3);
+            let stopped = as_user(&world, None, &["stop"]);
+            assert_eq!(stopped.code, 0, "{stopped:?}");
+            assert!(stopped.out.contains("stopped"), "{stopped:?}");
         },
     );
 }

@@ -1,5 +1,5 @@
-//! A private network namespace for each test: real links and addresses, no traces on the machine. Used by
-//! integration tests only.
+//! A private network namespace for each test, and a private /run: real links and addresses, no traces on the
+//! machine. Used by integration tests only.
 //!
 //! The body runs on a thread of its own that has left the machine's namespace, with everything it starts:
 //! sockets and child processes belong to the namespace of the thread that makes them. The namespace and all
@@ -24,20 +24,36 @@ const INSIDE: &str = "KEEPSTART_TEST_IN_USERNS";
 pub(crate) fn run(test: &'static str, body: impl FnOnce() + Send) {
     let entered = thread::scope(|scope| {
         let joined = scope
-            .spawn(|| match unshare(CloneFlags::CLONE_NEWNET) {
-                Ok(()) => {
-                    ip("link set lo up");
-                    body();
-                    true
-                }
-                Err(Errno::EPERM) if env::var_os(INSIDE).is_none() => false,
-                Err(error) => panic!("cannot make a network namespace: {error}"),
-            })
+            .spawn(
+                || match unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
+                    Ok(()) => {
+                        ip("link set lo up");
+                        own_run();
+                        body();
+                        true
+                    }
+                    Err(Errno::EPERM) if env::var_os(INSIDE).is_none() => false,
+                    Err(error) => panic!("cannot make a network namespace: {error}"),
+                },
+            )
             .join();
         joined.unwrap_or_else(|panicked| panic::resume_unwind(panicked))
     });
     if !entered {
         run_again_in_user_namespace(test);
+    }
+}
+
+/// A `/run` of the test's own: a daemon writes there whose it is, whatever its file says.
+fn own_run() {
+    for arguments in ["--make-rprivate /", "-t tmpfs -o mode=755 tmpfs /run"] {
+        let mounted = Command::new("mount")
+            .args(arguments.split_whitespace())
+            .status();
+        assert!(
+            mounted.expect("run mount of util-linux").success(),
+            "mount {arguments}"
+        );
     }
 }
 

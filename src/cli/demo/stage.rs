@@ -121,7 +121,7 @@ impl Stage {
             Command::new("/proc/self/exe")
                 .args(["--log-level", "info", "--config"])
                 .arg(self.directory.join("config.yaml"))
-                .arg("run")
+                .args(["run", "--demo"])
                 .env_remove("NOTIFY_SOCKET")
                 .env_remove("JOURNAL_STREAM")
                 .stdin(Stdio::null())

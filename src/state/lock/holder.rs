@@ -164,6 +164,14 @@ impl<'a> LockedFile<'a> {
     }
 }
 
+/// When a process began, in clock ticks after the boot (proc_pid_stat(5), field 22); `None`: it is not there, or
+/// hidden.
+pub(in crate::state) fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split_whitespace().nth(19)?.parse().ok()
+}
+
 /// Whether the process has not ended: one that only waits for its parent to look holds nothing (proc(5), `stat`).
 fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
