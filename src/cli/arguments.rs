@@ -31,7 +31,7 @@ Exit codes:
    2  the command line is wrong             74  the output could not be written
    3  no daemon runs                        75  a daemon of this configuration runs already
    4  status: a role is UNKNOWN, or the     77  not allowed
-      daemon's reactor does not answer      78  the configuration has faults, or a place that it
+      daemon is there and does not answer   78  the configuration has faults, or a place that it
                                                 leads to (workspace, runtime-dir, state-dir,
                                                 pidfile, control-group) cannot be used";
 
@@ -110,7 +110,8 @@ Examples:
   keepstart status --watch             until Ctrl-C
   keepstart status --json | jq -r '.instances[] | select(.role == \"MASTER\") | .name'
 
-Exit codes: 0 the daemon answers, 3 no daemon runs, 4 a role is UNKNOWN or the reactor does not answer.")]
+Exit codes: 0 the daemon answers, 3 no daemon runs, 4 a role is UNKNOWN, or the daemon is there and does \
+not answer (or its reactor does not, so that what is shown may be out of date).")]
     Status(Status),
 
     /// Have the daemon look at addresses and services now, and repair what differs

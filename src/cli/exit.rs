@@ -13,7 +13,7 @@ pub(super) enum Code {
     Usage,
     /// There is no daemon.
     NoDaemon,
-    /// A role is UNKNOWN, or the daemon's reactor does not answer.
+    /// A role is UNKNOWN, or the daemon or its reactor does not answer.
     Uncertain,
     /// EX_UNAVAILABLE: the daemon did not do it, or not in time.
     Unavailable,

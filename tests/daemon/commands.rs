@@ -323,8 +323,17 @@ fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
             world.config("keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n");
             let daemon = world.daemon();
             daemon.signal(Signal::STOP);
-            let status = world.keepstart(&["status"]);
-            assert_eq!(status.code, 69, "{status:?}");
+            let status = world.keepstart(&["status", "--json"]);
+            assert_eq!((status.code, status.out.as_str()), (4, ""), "{status:?}");
+            let pid = daemon.pid();
+            for words in [
+                format!("process {pid} runs "),
+                "did not answer within 5s".into(),
+                format!("`kill -CONT {pid}`"),
+            ] {
+                assert!(status.err.contains(&words), "{status:?}");
+            }
+            assert_eq!(world.keepstart(&["audit"]).code, 69);
             daemon.signal(Signal::CONT);
             assert_eq!(world.keepstart(&["status"]).code, 0);
             daemon.end();
