@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
-use crate::config::{Config, Loaded, Scripts};
+use crate::config::{Application, Config, Loaded, Scripts};
 use crate::control::server::{self, Counters, Listeners, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
@@ -43,6 +43,8 @@ const END_MARGIN: Duration = Duration::from_secs(10);
 /// All that the main thread owns.
 pub(super) struct Service {
     config: Config,
+    /// What this daemon was started with: some keys only a restart can change.
+    fixed: Application,
     paths: Paths,
     clock: Clock,
     orders: mpsc::Sender<Order>,
@@ -103,6 +105,7 @@ impl Service {
             Notifier::default()
         });
         Self {
+            fixed: parts.config.application.clone(),
             config: parts.config,
             paths: parts.paths,
             clock: parts.clock,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bus::Order;
-use crate::config::{self, Config, Loaded, Logging};
+use crate::config::{self, Application, Config, Loaded, Logging};
 use crate::machine::message::Changes;
 use crate::machine::settings::InstanceName;
 use crate::report;
@@ -154,7 +154,7 @@ impl Service {
         report::warnings(&loaded.warnings);
         let scripts = loaded.scripts;
         self.script_look.begin(move || look_at(&scripts));
-        let fixed = fixed_changes(&self.config, &loaded.config);
+        let fixed = fixed_changes(&self.fixed, &loaded.config.application);
         let (asks, changes) = oneshot::channel();
         let settings = Box::new(loaded.config.settings.clone());
         self.order(Order::Reload(settings, asks)).await?;
@@ -204,9 +204,8 @@ fn in_words(changes: &Changes) -> String {
     words.join("; ")
 }
 
-/// The keys that only a restart can change, and that have changed.
-fn fixed_changes(old: &Config, new: &Config) -> Vec<&'static str> {
-    let (old, new) = (&old.application, &new.application);
+/// The keys that only a restart can change, and that are not what this daemon was started with.
+fn fixed_changes(old: &Application, new: &Application) -> Vec<&'static str> {
     let changes = [
         ("daemon", old.daemon != new.daemon),
         ("workspace", old.workspace != new.workspace),
