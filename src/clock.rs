@@ -2,24 +2,33 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::machine::Time;
 
-/// A clock that began at the reactor's start. It is `CLOCK_MONOTONIC`: setting the time of day does not touch
-/// it, and it stands still while the host is suspended, as the scripts do that it times.
+/// A clock that counts from the boot of the system, so that what an earlier life of the daemon has noted fits into
+/// this one's time. It is `CLOCK_MONOTONIC`: setting the time of day does not touch it, and it stands still while the
+/// host is suspended, as the scripts do that it times.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    start: Instant,
+    boot: Instant,
+    /// When this life of the daemon began.
+    begun: Instant,
 }
 
 impl Clock {
-    /// A clock that begins now.
+    /// A clock for a life that begins now.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the clock that all others ask"
     )]
     pub fn begin() -> Self {
+        let since_boot = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
+        let begun = Instant::now();
         Self {
-            start: Instant::now(),
+            // An instant of this system is never before its boot.
+            boot: begun.checked_sub(since_boot).unwrap_or(begun),
+            begun,
         }
     }
 
@@ -29,15 +38,24 @@ impl Clock {
         reason = "this is the clock that all others ask"
     )]
     pub fn now(&self) -> Time {
-        Time::from_start(Instant::now().saturating_duration_since(self.start))
+        Time::from_start(Instant::now().saturating_duration_since(self.boot))
+    }
+
+    /// How long this life of the daemon has been.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that all others ask"
+    )]
+    pub fn uptime(&self) -> Duration {
+        Instant::now().saturating_duration_since(self.begun)
     }
 
     /// A machine's time as an instant, for the runtime's timers.
     pub fn instant(&self, time: Time) -> Instant {
         // Instants reach centuries ahead; a deadline beyond that is never waited for in full.
         let far = Duration::from_secs(10 * 365 * 24 * 3600);
-        self.start
+        self.boot
             .checked_add(time.since_start())
-            .unwrap_or(self.start + far)
+            .unwrap_or(self.boot + far)
     }
 }

@@ -354,20 +354,22 @@ fn alive(event: &Event) -> String {
         since,
         knowledge,
         transitions,
-        last_job,
+        last_action,
+        last_check,
         at,
         ..
     } = event
     else {
         return String::new();
     };
-    let last = last_job.as_ref().map_or_else(
-        || "no job yet".to_owned(),
-        |job| {
-            let ago = at.since(job.ended).as_secs();
-            format!("last job: {} {}, {ago} s ago", job.action, job.outcome)
-        },
-    );
+    let jobs = last_action.iter().chain(last_check);
+    let told = jobs.map(|job| format!("{} {} s ago", job.said(), at.since(job.ended).as_secs()));
+    let told: Vec<_> = told.collect();
+    let last = if told.is_empty() {
+        "no job yet".to_owned()
+    } else {
+        told.join("; ")
+    };
     let for_s = at.since(*since).as_secs();
     format!(
         "alive: {role} for {for_s} s, the service is {knowledge}; {transitions} transitions; {last}"

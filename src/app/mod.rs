@@ -156,7 +156,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
             source,
         })?;
     }
-    let prepared = prepare::prepare(&config, paths, options.entered, &clock)?;
+    let prepared = prepare::prepare(&config, paths, options.entered)?;
     let runtime = new_runtime()?;
     let doors = {
         let _inside = runtime.enter();

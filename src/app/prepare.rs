@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::action::{JobRecorder, OrphanRecord, ProcessStart, find_orphan, init_start};
-use crate::clock::Clock;
 use crate::config::Config;
+use crate::machine::Time;
 use crate::machine::job::{Job, JobId};
 use crate::machine::message::{Adopted, RestoredMap};
 use crate::machine::settings::InstanceName;
@@ -44,7 +44,6 @@ pub(super) fn prepare(
     config: &Config,
     paths: &Paths,
     entered: Entered,
-    clock: &Clock,
 ) -> Result<Prepared, AppError> {
     for interference in paths.make_directories().map_err(AppError::Paths)? {
         tracing::warn!("{interference}");
@@ -80,7 +79,7 @@ pub(super) fn prepare(
     reserve_epochs(names(), &mut epochs, &mut restored);
     let mut orphans = Orphans::new();
     for job in run.in_flight.values() {
-        if let Some(pidfd) = take_up(job, &mut restored, &run_log, clock) {
+        if let Some(pidfd) = take_up(job, &mut restored, &run_log) {
             orphans.insert(job.job, pidfd);
         }
     }
@@ -144,12 +143,7 @@ fn reserve_epochs<'a>(
 }
 
 /// Finds out what has become of a job that an earlier life began; gives back the pidfd of one that is adopted.
-fn take_up(
-    job: &InFlight,
-    restored: &mut RestoredMap,
-    run_log: &RunLog,
-    clock: &Clock,
-) -> Option<OwnedFd> {
+fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog) -> Option<OwnedFd> {
     let process = job
         .process
         .map(|process| (process.pid, ProcessStart(process.start_ticks)));
@@ -161,15 +155,16 @@ fn take_up(
     let instance = restored.entry(job.instance.clone()).or_default();
     match orphan {
         Some(orphan) => {
-            let left = job.deadline_monotonic.saturating_sub(monotonic());
-            let deadline = clock.now() + left;
             instance.adopted = Some(Adopted {
                 job: job.job,
                 action: job.action,
                 role: job.role,
                 epoch: job.epoch,
+                reason: job.reason,
                 pid: orphan.pid,
-                deadline,
+                // The machine's time counts from the boot as well.
+                started: Time::from_start(job.started_monotonic()),
+                deadline: Time::from_start(job.deadline_monotonic),
             });
             orphan.pidfd
         }
@@ -192,6 +187,7 @@ impl JobRecorder for Recorder {
             action: job.action,
             role: job.role,
             epoch: job.epoch,
+            reason: job.reason,
             deadline_monotonic: monotonic() + job.command.timeout,
             timeout: job.command.timeout,
             process: None,

@@ -102,7 +102,7 @@ Examples:
   keepstart -c config.yaml validate --effective | less")]
     Validate(Validate),
 
-    /// Show role, service, last job and next step of each instance, and why
+    /// Show role, service, last start or stop, last is-running and next step of each instance, and why
     #[command(after_help = "\
 Examples:
   keepstart status                     all instances

@@ -185,7 +185,7 @@ pub struct Pong {
 /// One event and when it was told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EventLine {
-    /// When it was told, in the machine's time (nanoseconds since the daemon's start), which is also the
+    /// When it was told, in the machine's time (nanoseconds since the boot of the system), which is also the
     /// time of all times inside the event.
     pub at: Time,
     /// The same by the clock on the wall: milliseconds since 1970.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine::Time;
-use crate::machine::job::{Action, InstanceId, JobId, Knowledge, Outcome, Role};
+use crate::machine::job::{Action, InstanceId, JobId, Knowledge, LastJob, Outcome, Role};
 use crate::machine::kernel::ShortName;
-use crate::machine::message::LastJob;
 use crate::machine::reason::{Cause, Next, Reason};
 use crate::machine::settings::InstanceName;
 use crate::machine::view::{InstanceView, KernelView};
@@ -38,7 +37,7 @@ pub(crate) fn view(id: u32, text: &str) -> Arc<InstanceView> {
         knowledge: Knowledge::Running,
         knowledge_since: time(10_050),
         job: None,
-        last_job: Some(LastJob {
+        last_action: Some(LastJob {
             job: JobId {
                 life: 0x4f3a_9c1e,
                 number: 17,
@@ -50,6 +49,7 @@ pub(crate) fn view(id: u32, text: &str) -> Arc<InstanceView> {
             spawned: Some(time(10_001)),
             ended: time(10_050),
         }),
+        last_check: None,
         next: Next::Content {
             role: Role::Master,
             knowledge: Knowledge::Running,

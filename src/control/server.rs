@@ -188,7 +188,7 @@ impl Shared {
     pub(super) fn pong(&self, freshness: Freshness) -> Pong {
         Pong {
             pid: std::process::id(),
-            uptime_ms: millis(self.context.clock.now().since_start()),
+            uptime_ms: millis(self.context.clock.uptime()),
             stale: freshness.is_stale(),
         }
     }
@@ -201,7 +201,7 @@ impl Shared {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
             config: self.context.config_file.clone(),
-            uptime_ms: millis(now.since_start()),
+            uptime_ms: millis(self.context.clock.uptime()),
             stale: freshness.is_stale(),
             kernel: board.kernel().map(|view| KernelStatus::of(view, now)),
             instances: board.instances().len(),

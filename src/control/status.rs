@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::why;
 use crate::bus::Counters;
 use crate::machine::Time;
-use crate::machine::job::{Action, JobId, Knowledge, Outcome, Role};
-use crate::machine::message::LastJob;
+use crate::machine::job::{Action, JobId, Knowledge, LastJob, Outcome, Role};
 use crate::machine::reason::{Next, Reason};
 use crate::machine::settings::InstanceName;
 use crate::machine::view::{InstanceView, JobView, KernelView};
@@ -126,8 +125,14 @@ pub struct InstanceStatus {
     pub service_age_ms: u64,
     /// The job that runs.
     pub job: Option<JobStatus>,
-    /// The job before.
+    /// The job before, of either kind.
     pub last_job: Option<LastJobStatus>,
+    /// The last start or stop.
+    #[serde(default)]
+    pub last_action: Option<LastJobStatus>,
+    /// The last is-running.
+    #[serde(default)]
+    pub last_check: Option<LastJobStatus>,
     /// What happens next.
     pub next: NextStatus,
     /// All of it in one sentence.
@@ -242,6 +247,7 @@ pub enum NextKind {
 impl InstanceStatus {
     /// The instance's status at `now`.
     pub fn of(view: &InstanceView, now: Time, freshness: Freshness) -> Self {
+        let ended = |job: &LastJob| last_job_status(job, now);
         let mut status = Self {
             name: view.name.clone(),
             role: view.role,
@@ -251,7 +257,9 @@ impl InstanceStatus {
             service: view.knowledge,
             service_age_ms: millis(now.since(view.knowledge_since)),
             job: view.job.as_ref().map(|job| job_status(job, now)),
-            last_job: view.last_job.as_ref().map(|job| last_job_status(job, now)),
+            last_job: view.last_job().map(ended),
+            last_action: view.last_action.as_ref().map(ended),
+            last_check: view.last_check.as_ref().map(ended),
             next: next_status(&view.next, now),
             why: String::new(),
             epoch: view.epoch,
@@ -273,8 +281,13 @@ impl InstanceStatus {
             &mut self.service_age_ms,
         ];
         let job = self.job.as_mut().map(|job| &mut job.age_ms);
-        let last_job = self.last_job.as_mut().map(|job| &mut job.age_ms);
-        for age in ages.into_iter().chain(job).chain(last_job) {
+        let ended = [
+            &mut self.last_job,
+            &mut self.last_action,
+            &mut self.last_check,
+        ];
+        let ended = ended.into_iter().flatten().map(|job| &mut job.age_ms);
+        for age in ages.into_iter().chain(job).chain(ended) {
             *age = age.saturating_add(span);
         }
         if let Some(in_ms) = &mut self.next.in_ms {

@@ -4,18 +4,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::status::{InstanceStatus, LastJobStatus, NextKind, ResultKind};
-use crate::machine::job::{Action, Knowledge, Role};
+use super::status::{InstanceStatus, JobStatus, LastJobStatus, NextKind, ResultKind};
+use crate::machine::job::{Action, Knowledge, NOT_EXECUTABLE, Role};
 
 /// What the source says, what follows from it, what is known, what was done and what comes next, in one
 /// sentence: `192.0.2.10 is on lo, so the role is MASTER and the service shall run here; it is running;
-/// start done 2m ago; nothing is left to do`.
+/// start done 2m ago (took 1.2s); is-running said yes 20s ago; nothing is left to do`.
 pub fn sentence(status: &InstanceStatus) -> String {
-    let mut clauses = vec![
-        role_clause(status),
-        service_clause(status).to_owned(),
-        job_clause(status),
-    ];
+    let mut clauses = vec![role_clause(status), service_clause(status).to_owned()];
+    clauses.extend(job_clauses(status));
     clauses.push(next_clause(status));
     if status.stale {
         clauses.push(
@@ -58,49 +55,62 @@ fn service_clause(status: &InstanceStatus) -> &'static str {
 /// A job without a process for longer than this is said to hang in its exec.
 const EXEC_HANGS_AFTER_MS: u64 = 1_000;
 
-fn job_clause(status: &InstanceStatus) -> String {
-    match (&status.job, &status.last_job) {
-        (Some(job), _) => {
-            let age = Span::ms(job.age_ms);
-            let whose = if job.adopted {
-                " of the daemon's earlier life"
-            } else {
-                ""
-            };
-            let (action, reason) = (job.action, &job.reason);
-            match job.pid {
-                Some(pid) => format!(
-                    "{action}{whose} has been running as process {pid} for {age} because {reason}"
-                ),
-                // A spawn takes about a millisecond; what takes this long waits inside the kernel's exec.
-                None if job.age_ms >= EXEC_HANGS_AFTER_MS => format!(
-                    "{action} was ordered {age} ago because {reason}, and its program has not been \
-                     executed yet: its file is under a write lease or on a file server that does not answer"
-                ),
-                None => format!("{action}{whose} has been running for {age} because {reason}"),
-            }
+/// The job that runs, and what came of the last start or stop and of the last is-running; of the kind that runs, the
+/// one before is of no interest any more.
+fn job_clauses(status: &InstanceStatus) -> Vec<String> {
+    let runs = status.job.as_ref();
+    let is_other = |last: &&LastJobStatus| {
+        runs.is_none_or(|job| job.action.changes_service() != last.action.changes_service())
+    };
+    let both = status.last_action.iter().chain(&status.last_check);
+    let ended = both
+        .filter(is_other)
+        .map(|job| format!("{}, asked for because {}", last_job(job), job.reason));
+    let mut clauses: Vec<_> = runs.map(running).into_iter().chain(ended).collect();
+    if clauses.is_empty() {
+        clauses.push("no job has run yet".into());
+    }
+    clauses
+}
+
+fn running(job: &JobStatus) -> String {
+    let age = Span::ms(job.age_ms);
+    let whose = if job.adopted {
+        " of the daemon's earlier life"
+    } else {
+        ""
+    };
+    let (action, reason) = (job.action, &job.reason);
+    match job.pid {
+        Some(pid) => {
+            format!("{action}{whose} has been running as process {pid} for {age} because {reason}")
         }
-        (None, Some(job)) => format!("{}, asked for because {}", last_job(job), job.reason),
-        (None, None) => "no job has run yet".into(),
+        // A spawn takes about a millisecond; what takes this long waits inside the kernel's exec.
+        None if job.age_ms >= EXEC_HANGS_AFTER_MS => format!(
+            "{action} was ordered {age} ago because {reason}, and its program has not been \
+             executed yet: its file is under a write lease or on a file server that does not answer"
+        ),
+        None => format!("{action}{whose} has been running for {age} because {reason}"),
     }
 }
 
-/// What came of the last job, and when: `start done 2m ago`, `is-running said yes 2m ago`.
+/// What came of a job, when, and how long a start or stop took: `start done 2m ago (took 1.2s)`, `is-running said yes
+/// 2m ago`.
 pub fn last_job(job: &LastJobStatus) -> String {
     let age = Span::ms(job.age_ms);
     match (job.action, job.result) {
         (Action::IsRunning, ResultKind::Done) => format!("is-running said yes {age} ago"),
-        (Action::IsRunning, ResultKind::Failed) if !is_no_answer(job.code) => {
+        (Action::IsRunning, ResultKind::Failed)
+            if !job.code.is_some_and(|code| NOT_EXECUTABLE.contains(&code)) =>
+        {
             format!("is-running said no {age} ago")
         }
-        (action, _) => format!("{action} {} {age} ago", job.outcome),
+        (Action::IsRunning, _) => format!("is-running {} {age} ago", job.outcome),
+        (action @ (Action::Start | Action::Stop), _) => {
+            let took = Span::ms(job.duration_ms);
+            format!("{action} {} {age} ago (took {took})", job.outcome)
+        }
     }
-}
-
-/// The shell's exit statuses for a command that cannot be executed or found: they say nothing of the
-/// service.
-fn is_no_answer(code: Option<i32>) -> bool {
-    matches!(code, Some(126 | 127))
 }
 
 fn next_clause(status: &InstanceStatus) -> String {

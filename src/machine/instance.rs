@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{Action, InstanceId, JobId, Knowledge, Outcome, Role};
-use super::message::{Adopted, LastJob, Restored};
+use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Outcome, Role};
+use super::message::{Adopted, Restored};
 use super::reason::{Cause, Next, Reason};
 use super::role::{Hold, RoleMachine};
 use super::settings::{InstanceSettings, Release};
@@ -46,7 +46,8 @@ pub(crate) struct Instance {
     /// Why the next start or stop is run.
     pub(crate) why: Reason,
     pub(crate) job: Option<Running>,
-    pub(crate) last_job: Option<LastJob>,
+    pub(crate) last_action: Option<LastJob>,
+    pub(crate) last_check: Option<LastJob>,
     pub(crate) retry: Retrying,
     pub(crate) leaving: Option<Release>,
 }
@@ -135,10 +136,10 @@ impl Instance {
         let job = restored.adopted.as_ref().map(|adopted| Running {
             id: adopted.job,
             action: adopted.action,
-            reason: Reason::Adopted,
+            reason: adopted.reason,
             epoch: adopted.epoch,
             role: adopted.role,
-            started: now,
+            started: adopted.started,
             spawned: None,
             pid: Some(adopted.pid),
             adopted: true,
@@ -173,7 +174,8 @@ impl Instance {
             ask: Some(Reason::TakenUp),
             why: Reason::TakenUp,
             job,
-            last_job: None,
+            last_action: None,
+            last_check: None,
             retry: Retrying::default(),
             leaving: None,
         }
@@ -295,7 +297,8 @@ impl Instance {
                 pid: job.pid,
                 adopted: job.adopted,
             }),
-            last_job: self.last_job.clone(),
+            last_action: self.last_action.clone(),
+            last_check: self.last_check.clone(),
             next,
             leaving: self.leaving.is_some(),
         }

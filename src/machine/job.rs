@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reason::Reason;
 use super::settings::{ActionSettings, InstanceSettings};
+use super::time::Time;
 
 /// The role of an instance, in keepalived's words.
 #[derive(
@@ -213,6 +214,46 @@ impl fmt::Display for Outcome {
             Self::Cancelled => f.write_str("cancelled"),
             Self::NotStarted { error } => write!(f, "could not be started: {error}"),
             Self::Unseen => f.write_str("ended with a status that nobody saw"),
+        }
+    }
+}
+
+/// is-running could not be asked: the shell did not find or could not execute it (POSIX sh, exit status).
+pub const NOT_EXECUTABLE: [i32; 2] = [126, 127];
+
+/// A job that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastJob {
+    /// Its name.
+    pub job: JobId,
+    /// Which action.
+    pub action: Action,
+    /// Why it was run.
+    pub reason: Reason,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When it was handed to the executor.
+    pub started: Time,
+    /// When its process existed.
+    pub spawned: Option<Time>,
+    /// When it ended.
+    pub ended: Time,
+}
+
+impl LastJob {
+    /// The one that ended last.
+    pub(super) fn later<'a>(action: Option<&'a Self>, check: Option<&'a Self>) -> Option<&'a Self> {
+        action.into_iter().chain(check).max_by_key(|job| job.ended)
+    }
+
+    /// What came of it: `start done`, `is-running said yes`.
+    pub fn said(&self) -> String {
+        match (self.action, &self.outcome) {
+            (Action::IsRunning, Outcome::Done) => "is-running said yes".into(),
+            (Action::IsRunning, Outcome::Failed { code }) if !NOT_EXECUTABLE.contains(code) => {
+                "is-running said no".into()
+            }
+            (action, outcome) => format!("{action} {outcome}"),
         }
     }
 }

@@ -1,15 +1,11 @@
 //! Judging what a job has brought: what is now known of the service, and when to try again. Pure.
 
 use super::instance::{Instance, Phase, Running, Wish};
-use super::job::{Action, Exit, Knowledge, Outcome};
+use super::job::{Action, Exit, Knowledge, NOT_EXECUTABLE, Outcome};
 use super::message::{Event, Output};
 use super::reason::Reason;
 use super::shared::Shared;
 use super::time::Time;
-
-/// is-running could not be asked: the shell did not find or could not execute it (POSIX sh, exit status).
-const NOT_EXECUTABLE: [i32; 2] = [126, 127];
-
 /// How a process that ended like this counts.
 pub(super) fn outcome(job: &Running, exit: Exit) -> Outcome {
     match (&job.phase, exit) {

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Action, Exit, InstanceId, Job, JobId, JobSignal, Knowledge, Outcome, Role};
+use super::job::{
+    Action, Exit, InstanceId, Job, JobId, JobSignal, Knowledge, LastJob, Outcome, Role,
+};
 use super::kernel::{KernelDump, KernelEvent};
 use super::reason::{Cause, Reason};
 use super::settings::{InstanceName, Settings};
@@ -137,9 +139,13 @@ pub struct Adopted {
     pub role: Role,
     /// The epoch that it serves.
     pub epoch: u64,
+    /// Why it was begun.
+    pub reason: Reason,
     /// Its process.
     pub pid: u32,
-    /// When it has to be told to end, in this life's time.
+    /// When it was handed to the executor of that life.
+    pub started: Time,
+    /// When it has to be told to end.
     pub deadline: Time,
 }
 
@@ -332,8 +338,12 @@ pub enum Event {
         knowledge: Knowledge,
         /// Transitions since the daemon began.
         transitions: u64,
-        /// Its last job.
-        last_job: Option<LastJob>,
+        /// Its last job. In boxes, so that rare events make no other one larger.
+        last_job: Option<Box<LastJob>>,
+        /// Its last start or stop.
+        last_action: Option<Box<LastJob>>,
+        /// Its last is-running.
+        last_check: Option<Box<LastJob>>,
         /// Now.
         at: Time,
     },
@@ -385,23 +395,4 @@ pub struct Changes {
     pub removed: Vec<InstanceName>,
     /// How many stayed as they were.
     pub unchanged: u32,
-}
-
-/// The last job of an instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastJob {
-    /// Its name.
-    pub job: JobId,
-    /// Which action.
-    pub action: Action,
-    /// Why it was run.
-    pub reason: Reason,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// When it was handed to the executor.
-    pub started: Time,
-    /// When its process existed.
-    pub spawned: Option<Time>,
-    /// When it ended.
-    pub ended: Time,
 }

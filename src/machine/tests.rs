@@ -9,7 +9,7 @@ use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge, Role};
 use super::kernel::{Address, AddressKey, KernelDump, KernelEvent};
 use super::message::{Adopted, Event, Input, Output, Restored, RestoredMap};
 use super::process::ProcessSettings;
-use super::reason::Next;
+use super::reason::{Next, Reason};
 use super::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
     Quorum, Release, Retry, Settings, VipRule,
@@ -242,7 +242,9 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
         action: Action::Start,
         role: Role::Master,
         epoch: 41,
+        reason: Reason::RoleGained,
         pid: 4_711,
+        started: at(2),
         deadline: at(5),
     };
     let restored = Restored {
@@ -255,6 +257,9 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
     assert_eq!(machine.next_deadline(), Some(at(1_000)));
     let view = machine.view(InstanceId(0), at(1_000)).unwrap();
     assert_eq!(view.knowledge, Knowledge::Maybe);
+    // Why and since when it runs is the job's own, not that of who took it up.
+    let job = view.job.unwrap();
+    assert_eq!((job.reason, job.started), (Reason::RoleGained, at(2)));
     let signalled = wait(&mut machine, at(1_000));
     assert!(
         signalled
@@ -262,6 +267,18 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
             .any(|one| matches!(one, Output::Signal { .. }))
     );
     assert_eq!(machine.next_deadline(), Some(at(11_000)));
+    let ended = give(
+        &mut machine,
+        Input::Ended {
+            job: JobId { life: 3, number: 9 },
+            exit: Exit::Unseen,
+        },
+        at(1_500),
+    );
+    let is_old = |one: &Output| matches!(one, Output::Event(Event::JobEnded { started, .. }) if *started == at(2));
+    assert!(ended.iter().any(is_old), "{ended:?}");
+    let last = machine.view(InstanceId(0), at(1_500)).unwrap().last_action;
+    assert_eq!(last.unwrap().reason, Reason::RoleGained);
     // What is told of it names the transition that it serves, not the one that is to come.
     let told = |one: &Output| {
         matches!(
@@ -284,7 +301,9 @@ fn a_job_of_an_instance_that_was_not_configured_is_waited_for_when_it_comes() {
         action: Action::Start,
         role: Role::Master,
         epoch: 41,
+        reason: Reason::RoleGained,
         pid: 4_711,
+        started: at(2),
         deadline: at(50_000),
     };
     let restored = Restored {

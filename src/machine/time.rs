@@ -1,11 +1,12 @@
-//! Time as the machine knows it: the span since the daemon's reactor began. Pure; the reactor converts.
+//! Time as the machine knows it: the span since the start of its clock, which is the boot of the system. Pure; the
+//! reactor converts.
 
 use std::ops::Add;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A point in time, counted in nanoseconds from the start of the reactor (`CLOCK_MONOTONIC`).
+/// A point in time, counted in nanoseconds from the boot (`CLOCK_MONOTONIC`), in tests from wherever they begin.
 ///
 /// Unlike `Instant` it can be written down and read back, so recorded inputs can be replayed.
 #[derive(
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub struct Time(u64);
 
 impl Time {
-    /// The start of the reactor.
+    /// The start of the clock.
     pub const ZERO: Self = Self(0);
 
     /// The point `since_start` after the start; saturates after 584 years.

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Action, InstanceId, JobId, Knowledge, Role};
-use super::message::LastJob;
+use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Role};
 use super::reason::{Cause, Next, Reason};
 use super::settings::InstanceName;
 use super::time::Time;
@@ -37,12 +36,21 @@ pub struct InstanceView {
     pub knowledge_since: Time,
     /// The job that runs.
     pub job: Option<JobView>,
-    /// The job before.
-    pub last_job: Option<LastJob>,
+    /// The last start or stop.
+    pub last_action: Option<LastJob>,
+    /// The last is-running.
+    pub last_check: Option<LastJob>,
     /// What happens next, and why.
     pub next: Next,
     /// Whether the instance was removed and is only waited for.
     pub leaving: bool,
+}
+
+impl InstanceView {
+    /// The job before, of either kind.
+    pub fn last_job(&self) -> Option<&LastJob> {
+        LastJob::later(self.last_action.as_ref(), self.last_check.as_ref())
+    }
 }
 
 /// A running job.

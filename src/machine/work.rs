@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::instance::{Instance, Phase, Plan, Running, Wish};
-use super::job::{Action, Exit, Job, JobSignal, Knowledge, Outcome};
+use super::job::{Action, Exit, Job, JobSignal, Knowledge, LastJob, Outcome};
 use super::judge;
-use super::message::{Event, LastJob, Output};
+use super::message::{Event, Output};
 use super::reason::Reason;
 use super::shared::Shared;
 use super::time::Time;
@@ -269,7 +269,7 @@ impl Instance {
             spawned: job.spawned,
             ended: now,
         });
-        self.last_job = Some(LastJob {
+        let ended = Some(LastJob {
             job: job.id,
             action: job.action,
             reason: job.reason,
@@ -279,13 +279,20 @@ impl Instance {
             ended: now,
         });
         match job.action {
-            Action::IsRunning => self.judge_answer(&job, outcome, shared, now),
-            Action::Start | Action::Stop => self.judge_action(&job, outcome, shared, now),
+            Action::IsRunning => {
+                self.last_check = ended;
+                self.judge_answer(&job, outcome, shared, now);
+            }
+            Action::Start | Action::Stop => {
+                self.last_action = ended;
+                self.judge_action(&job, outcome, shared, now);
+            }
         }
         self.settle(shared, now);
     }
 
     fn report(&self, shared: &mut Shared, now: Time) {
+        let last_job = LastJob::later(self.last_action.as_ref(), self.last_check.as_ref());
         shared.outbox.event(Event::Alive {
             instance: self.settings.name.clone(),
             role: self.role.role(),
@@ -293,7 +300,9 @@ impl Instance {
             since: self.role_since,
             knowledge: self.knowledge,
             transitions: self.transitions,
-            last_job: self.last_job.clone(),
+            last_job: last_job.cloned().map(Box::new),
+            last_action: self.last_action.clone().map(Box::new),
+            last_check: self.last_check.clone().map(Box::new),
             at: now,
         });
         let at = Some(now + self.settings.report_every);

@@ -1,6 +1,11 @@
 //! Tests of `report`.
 
+use std::time::Duration;
+
 use super::*;
+use crate::machine::job::{JobId, Knowledge, LastJob, Role};
+use crate::machine::reason::Reason;
+use crate::machine::settings::InstanceName;
 
 #[test]
 fn what_an_operator_greps_for_has_a_message_id() {
@@ -32,4 +37,39 @@ fn what_an_operator_greps_for_has_a_message_id() {
     let overrun = Event::Overrun { total: 3 };
     let line = line_of(&overrun, Time::ZERO);
     assert_eq!(line.message_id, Some(MessageId::Resynchronized));
+}
+
+#[test]
+fn the_sign_of_life_tells_the_last_start_or_stop_and_the_last_is_running() {
+    let job = |action, ended| LastJob {
+        job: JobId { life: 1, number: 1 },
+        action,
+        reason: Reason::RoleGained,
+        outcome: Outcome::Done,
+        started: Time::ZERO,
+        spawned: None,
+        ended: Time::ZERO + Duration::from_secs(ended),
+    };
+    let event = |last_action: Option<LastJob>, last_check: Option<LastJob>| Event::Alive {
+        instance: InstanceName::new("web").unwrap(),
+        role: Role::Master,
+        epoch: 7,
+        since: Time::ZERO,
+        knowledge: Knowledge::Running,
+        transitions: 1,
+        last_job: None,
+        last_action: last_action.map(Box::new),
+        last_check: last_check.map(Box::new),
+        at: Time::ZERO + Duration::from_secs(100),
+    };
+    let both = event(
+        Some(job(Action::Start, 1)),
+        Some(job(Action::IsRunning, 90)),
+    );
+    assert_eq!(
+        alive(&both),
+        "alive: MASTER for 100 s, the service is running; 1 transitions; start done 99 s ago; \
+         is-running said yes 10 s ago"
+    );
+    assert!(alive(&event(None, None)).ends_with("; no job yet"));
 }

@@ -43,6 +43,11 @@ fn waits_for(world: &World, pid: u32) {
     assert_eq!(instance["job"]["pid"], pid, "{instance:#}\n{}", world.log());
     assert_eq!(instance["job"]["adopted"], true, "{instance:#}");
     assert_eq!(instance["job"]["action"], "start", "{instance:#}");
+    // Its own reason, and its own age: it is older than the daemon that waits for it.
+    assert_eq!(instance["job"]["reason"], "taken-up", "{instance:#}");
+    let status = world.status();
+    let age = status["instances"][0]["job"]["age_ms"].as_u64();
+    assert!(age > status["daemon"]["uptime_ms"].as_u64(), "{status:#}");
     // Long enough for a second one to be begun, if it were.
     pause(ms(300));
     assert_eq!(world.lines("hooks").len(), 1, "{:?}", world.lines("hooks"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use keepstart::machine::job::{Action, Job, JobId, Knowledge, Role};
 use keepstart::machine::message::{Adopted, Restored, RestoredMap};
+use keepstart::machine::reason::Reason;
 use keepstart::machine::settings::InstanceName;
 use keepstart::machine::{EPOCH_BLOCK, Time};
 
@@ -34,6 +35,8 @@ struct InFlight {
     action: Action,
     role: Role,
     epoch: u64,
+    reason: Reason,
+    started: Time,
     deadline: Time,
 }
 
@@ -48,6 +51,8 @@ impl Disk {
             action: job.action,
             role: job.role,
             epoch: job.epoch,
+            reason: job.reason,
+            started: now,
             deadline: now + job.command.timeout,
         });
     }
@@ -88,7 +93,9 @@ impl Disk {
                     action: one.action,
                     role: one.role,
                     epoch: one.epoch,
+                    reason: one.reason,
                     pid,
+                    started: one.started,
                     deadline: one.deadline,
                 })
             });

@@ -3,7 +3,7 @@
 //! ```text
 //! keepstart 0.1.0, process 812, up 3d4h, /etc/keepstart/config.yaml
 //!
-//! web  MASTER  3m12s  running  start done 3m12s ago
+//! web  MASTER  3m12s  running  start done 3m12s ago (took 1.2s)  is-running said yes 12s ago
 //!      why: 192.0.2.10 is on lo, so the role is MASTER and the service shall run here; …
 //! ```
 
@@ -88,7 +88,7 @@ fn trouble(kernel: &KernelStatus, out: Out) -> Option<String> {
 /// The instances, in columns as wide as their longest text.
 pub(super) fn table(instances: &[&InstanceStatus], out: Out) -> String {
     let rows: Vec<_> = instances.iter().map(|instance| cells(instance)).collect();
-    let mut widths = [0; 5];
+    let mut widths = [0; 6];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.text.chars().count().max(*width);
@@ -112,16 +112,16 @@ pub(super) fn table(instances: &[&InstanceStatus], out: Out) -> String {
 pub(super) fn one_line(instance: &InstanceStatus, out: Out) -> String {
     format!(
         "{}  why: {}",
-        line(&cells(instance), &[0; 5], out),
+        line(&cells(instance), &[0; 6], out),
         instance.why
     )
 }
 
-fn line(row: &[Cell; 5], widths: &[usize; 5], out: Out) -> String {
+fn line(row: &[Cell; 6], widths: &[usize; 6], out: Out) -> String {
     let mut text = String::new();
     for (cell, width) in row.iter().zip(widths) {
         let padding = " ".repeat(width.saturating_sub(cell.text.chars().count()) + 2);
-        match cell.paint {
+        match cell.paint.filter(|_| !cell.text.is_empty()) {
             Some(paint) => text.push_str(&out.paint(paint, &cell.text)),
             None => text.push_str(&cell.text),
         }
@@ -130,7 +130,7 @@ fn line(row: &[Cell; 5], widths: &[usize; 5], out: Out) -> String {
     text.trim_end().to_owned()
 }
 
-fn cells(instance: &InstanceStatus) -> [Cell; 5] {
+fn cells(instance: &InstanceStatus) -> [Cell; 6] {
     let cell = |text: String, paint| Cell { text, paint };
     let role_paint = match instance.role {
         Role::Master => Some(Paint::Good),
@@ -150,29 +150,54 @@ fn cells(instance: &InstanceStatus) -> [Cell; 5] {
         cell(instance.role.to_string(), role_paint),
         cell(Span::ms(instance.role_age_ms).to_string(), None),
         cell(instance.service.to_string(), fits),
-        job(instance),
+        action(instance),
+        check(instance),
     ]
 }
 
-fn job(instance: &InstanceStatus) -> Cell {
-    match (&instance.job, &instance.last_job) {
-        (Some(job), _) => Cell {
-            text: running(job),
-            paint: Some(Paint::Warn),
-        },
-        (None, Some(job)) => last(job),
-        (None, None) => Cell {
-            text: "no job yet".into(),
-            paint: Some(Paint::Dim),
-        },
+/// The start or stop that runs, or the last one.
+fn action(instance: &InstanceStatus) -> Cell {
+    let runs = instance.job.as_ref();
+    let runs = runs.filter(|job| job.action.changes_service());
+    match (runs, &instance.last_action, &instance.last_check) {
+        (Some(job), _, _) => running(job),
+        (None, Some(job), _) => last(job),
+        (None, None, Some(_)) => dim("no start or stop yet"),
+        (None, None, None) if instance.job.is_some() => dim("no start or stop yet"),
+        (None, None, None) => dim("no job yet"),
     }
 }
 
-fn running(job: &JobStatus) -> String {
+/// The is-running that runs, or the last one.
+fn check(instance: &InstanceStatus) -> Cell {
+    let runs = instance.job.as_ref();
+    let runs = runs.filter(|job| !job.action.changes_service());
+    match (runs, &instance.last_check) {
+        (Some(job), _) => running(job),
+        (None, Some(job)) => last(job),
+        (None, None) => dim(""),
+    }
+}
+
+fn dim(text: &str) -> Cell {
+    Cell {
+        text: text.into(),
+        paint: Some(Paint::Dim),
+    }
+}
+
+fn running(job: &JobStatus) -> Cell {
     let pid = job
         .pid
         .map_or_else(String::new, |pid| format!(" (process {pid})"));
-    format!("{} runs since {}{pid}", job.action, Span::ms(job.age_ms))
+    Cell {
+        text: format!(
+            "{} has been running for {}{pid}",
+            job.action,
+            Span::ms(job.age_ms)
+        ),
+        paint: Some(Paint::Warn),
+    }
 }
 
 fn last(job: &LastJobStatus) -> Cell {

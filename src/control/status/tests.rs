@@ -38,7 +38,7 @@ fn failures_have_a_word_and_a_number() {
         (Outcome::Unseen, ResultKind::Unseen, None),
     ];
     for (outcome, result, code) in outcomes {
-        view.last_job.as_mut().expect("a last job").outcome = outcome.clone();
+        view.last_action.as_mut().expect("a last job").outcome = outcome.clone();
         let status = InstanceStatus::of(&view, time(20_000), Freshness::Fresh);
         let last = status.last_job.expect("a last job");
         assert_eq!((last.result, last.code), (result, code));
@@ -73,6 +73,27 @@ fn growing_older_moves_ages_and_the_next_step_and_says_so() {
 }
 
 #[test]
+fn the_last_job_is_the_later_of_both_kinds() {
+    let mut view = (*view(1, "web")).clone();
+    let mut check = view.last_action.clone().expect("a last job");
+    check.action = Action::IsRunning;
+    check.ended = time(12_000);
+    view.last_check = Some(check);
+    let mut status = InstanceStatus::of(&view, time(20_000), Freshness::Fresh);
+    status.grow_older(Duration::from_secs(1));
+    let told = |job: &Option<LastJobStatus>| job.as_ref().map(|job| (job.action, job.age_ms));
+    assert_eq!(told(&status.last_job), Some((Action::IsRunning, 9_000)));
+    assert_eq!(told(&status.last_check), Some((Action::IsRunning, 9_000)));
+    assert_eq!(told(&status.last_action), Some((Action::Start, 10_950)));
+    // A daemon of another version may not say so much.
+    let mut json = serde_json::to_value(&status).expect("JSON");
+    let fields = json.as_object_mut().expect("an object");
+    assert!(fields.remove("last_action").is_some() && fields.remove("last_check").is_some());
+    let read: InstanceStatus = serde_json::from_value(json).expect("a status");
+    assert_eq!((read.last_action, read.last_job), (None, status.last_job));
+}
+
+#[test]
 fn the_document_has_the_fields_that_scripts_use() {
     let mut view = (*view(1, "web")).clone();
     view.cause = Cause::NotLookedYet;
@@ -87,6 +108,8 @@ fn the_document_has_the_fields_that_scripts_use() {
     assert_eq!(json["last_job"]["action"], "start");
     assert_eq!(json["last_job"]["reason"], "role-gained");
     assert_eq!(json["last_job"]["result"], "done");
+    assert_eq!(json["last_action"], json["last_job"]);
+    assert_eq!(json["last_check"], serde_json::Value::Null);
     assert_eq!(json["next"]["kind"], "nothing");
     assert_eq!(json["stale"], true);
     assert!(

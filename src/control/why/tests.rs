@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::samples::{time, view};
 use crate::control::status::Freshness;
-use crate::machine::job::{Action, JobId, Outcome};
+use crate::machine::job::{Action, JobId, LastJob, Outcome};
 use crate::machine::reason::{Cause, Next, Reason};
 use crate::machine::view::{InstanceView, JobView};
 
@@ -18,7 +18,7 @@ fn a_content_master() {
     assert_eq!(
         why(|_| {}),
         "192.0.2.10 is on lo, so the role is MASTER and the service shall run here; it is running; \
-         start done 2m ago, asked for because the role was gained; nothing is left to do"
+         start done 2m ago (took 50ms), asked for because the role was gained; nothing is left to do"
     );
 }
 
@@ -27,7 +27,7 @@ fn a_backup_whose_gain_is_held_back() {
     let why = why(|view| {
         view.role = Role::Backup;
         view.knowledge = Knowledge::Stopped;
-        view.last_job = None;
+        view.last_action = None;
         view.next = Next::GainHeld {
             until: time(130_200),
         };
@@ -45,7 +45,7 @@ fn a_failed_start_that_is_tried_again() {
     let why = why(|view| {
         let outcome = Outcome::Failed { code: 1 };
         view.knowledge = Knowledge::Maybe;
-        view.last_job.as_mut().expect("a last job").outcome = outcome.clone();
+        view.last_action.as_mut().expect("a last job").outcome = outcome.clone();
         view.next = Next::RetryAt {
             at: time(134_100),
             failures: 3,
@@ -56,9 +56,40 @@ fn a_failed_start_that_is_tried_again() {
         why,
         "192.0.2.10 is on lo, so the role is MASTER and the service shall run here; \
          whether it runs is not known; \
-         start failed with exit status 1 2m ago, asked for because the role was gained; \
+         start failed with exit status 1 2m ago (took 50ms), asked for because the role was gained; \
          next, in 4.0s: try again, because the last attempt failed with exit status 1 (3 in a row)"
     );
+}
+
+#[test]
+fn the_last_start_and_the_last_is_running_are_both_told() {
+    let with_both = |view: &mut InstanceView| {
+        let check = LastJob {
+            action: Action::IsRunning,
+            reason: Reason::Audit,
+            ended: time(118_000),
+            ..view.last_action.clone().expect("a last job")
+        };
+        view.last_check = Some(check);
+    };
+    let both = why(with_both);
+    let expected = "it is running; start done 2m ago (took 50ms), asked for because the role was gained; \
+                    is-running said yes 12s ago, asked for because the audit is due; nothing is left";
+    assert!(both.contains(expected), "{both}");
+    let asked = why(|view| {
+        with_both(view);
+        view.job = Some(JobView {
+            job: JobId { life: 1, number: 2 },
+            action: Action::IsRunning,
+            reason: Reason::Audit,
+            started: time(130_000),
+            pid: Some(77),
+            adopted: false,
+        });
+    });
+    let expected = "is-running has been running as process 77 for 50ms because the audit is due; \
+                    start done 2m ago (took 50ms), asked for because the role was gained; nothing is left";
+    assert!(asked.contains(expected), "{asked}");
 }
 
 #[test]
@@ -112,11 +143,16 @@ fn a_job_that_hangs_in_its_exec() {
 fn is_running_answers_in_words() {
     let last = |outcome| {
         let mut view = (*view(1, "web")).clone();
-        let job = view.last_job.as_mut().expect("a last job");
+        let mut job = view.last_action.take().expect("a last job");
         job.action = Action::IsRunning;
         job.outcome = outcome;
+        // The log has the same words.
+        let said = job.said();
+        view.last_check = Some(job);
         let status = InstanceStatus::of(&view, time(15_050), Freshness::Fresh);
-        last_job(&status.last_job.expect("a last job"))
+        let told = last_job(&status.last_job.expect("a last job"));
+        assert_eq!(told, format!("{said} 5.0s ago"));
+        told
     };
     assert_eq!(last(Outcome::Done), "is-running said yes 5.0s ago");
     assert_eq!(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::job::{Action, JobId, Knowledge, Role};
+use crate::machine::reason::Reason;
 use crate::machine::settings::InstanceName;
 
 /// A job that was begun and of which no end is known.
@@ -23,6 +24,9 @@ pub struct InFlight {
     pub role: Role,
     /// The epoch that it serves.
     pub epoch: u64,
+    /// Why it runs.
+    #[serde(default = "unnoted")]
+    pub reason: Reason,
     /// When it has to be told to end, on `CLOCK_MONOTONIC`. That clock counts from the boot and is the same for
     /// all processes of it, so the number holds for the next daemon; and it is the clock that the machine's
     /// deadlines run on, so a suspended host takes nothing from a script's time.
@@ -32,6 +36,18 @@ pub struct InFlight {
     /// Its process; `None`: the daemon was killed before it could note it, or there never was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
+}
+
+/// The reason of a job in a record of a daemon that did not note it.
+fn unnoted() -> Reason {
+    Reason::Adopted
+}
+
+impl InFlight {
+    /// When it was begun, on `CLOCK_MONOTONIC`.
+    pub fn started_monotonic(&self) -> Duration {
+        self.deadline_monotonic.saturating_sub(self.timeout)
+    }
 }
 
 /// A process that a later one of the same number cannot be taken for.

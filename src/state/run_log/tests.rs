@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::machine::job::{Action, Role};
+use crate::machine::reason::Reason;
 
 fn boot() -> BootId {
     BootId::parse("11111111-2222-3333-4444-555555555555").unwrap()
@@ -33,6 +34,7 @@ fn job(number: u64, instance: &str, action: Action) -> InFlight {
         action,
         role: Role::Master,
         epoch: 7,
+        reason: Reason::RoleGained,
         deadline_monotonic: Duration::from_nanos(90_000_000_001),
         timeout: Duration::from_secs(90),
         process: None,
@@ -40,11 +42,15 @@ fn job(number: u64, instance: &str, action: Action) -> InFlight {
 }
 
 #[test]
-fn a_job_that_an_older_daemon_noted_without_its_role_is_known() {
+fn a_job_that_an_older_daemon_noted_without_its_role_and_reason_is_known() {
     let mut noted = serde_json::to_value(job(1, "web", Action::Start)).unwrap();
-    noted.as_object_mut().unwrap().remove("role").unwrap();
+    for key in ["role", "reason"] {
+        noted.as_object_mut().unwrap().remove(key).unwrap();
+    }
     let read: InFlight = serde_json::from_value(noted).unwrap();
     assert_eq!((read.role, read.epoch), (Role::Unknown, 7));
+    assert_eq!(read.reason, Reason::Adopted);
+    assert_eq!(read.started_monotonic(), Duration::from_nanos(1));
 }
 
 fn process(pid: u32) -> Process {

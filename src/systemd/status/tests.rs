@@ -29,7 +29,8 @@ fn instance(name: &str, role: Role, knowledge: Knowledge) -> InstanceView {
         knowledge,
         knowledge_since: at(20),
         job: None,
-        last_job: None,
+        last_action: None,
+        last_check: None,
         next: Next::Content { role, knowledge },
         leaving: false,
     }

@@ -5,6 +5,7 @@ use std::process::{Command as Process, Stdio};
 use super::*;
 use crate::action::process::open_pidfd;
 use crate::machine::job::Role;
+use crate::machine::reason::Reason;
 use crate::machine::time::Time;
 
 /// A line in a process group of its own whose parent has ended: init is its parent, as if the daemon that
@@ -26,7 +27,9 @@ fn adopted(pid: u32) -> Adopted {
         action: Action::Start,
         role: Role::Master,
         epoch: 7,
+        reason: Reason::RoleGained,
         pid,
+        started: Time::ZERO,
         deadline: Time::ZERO,
     }
 }

@@ -4,8 +4,9 @@ use super::*;
 use crate::control::protocol::VERSION;
 use crate::control::samples::{kernel, time, view};
 use crate::control::status::Freshness;
-use crate::machine::reason::{Cause, Next};
-use crate::machine::view::InstanceView;
+use crate::machine::job::JobId;
+use crate::machine::reason::{Cause, Next, Reason};
+use crate::machine::view::{InstanceView, JobView};
 
 fn daemon_status() -> DaemonStatus {
     DaemonStatus {
@@ -36,7 +37,7 @@ fn backup(view: &mut InstanceView) {
     view.cause = Cause::VipAbsent {
         address: "192.0.2.10".parse().expect("an address"),
     };
-    view.last_job = None;
+    view.last_action = None;
     view.next = Next::Content {
         role: Role::Backup,
         knowledge: Knowledge::Stopped,
@@ -62,10 +63,52 @@ keepstart 0.1.0, process 812, up 3d4h, /etc/keepstart/config.yaml
 database  BACKUP  3m12s  stopped  no job yet
           why: 192.0.2.10 is not here, so the role is BACKUP and the service shall not run here; \
 it is stopped; no job has run yet; nothing is left to do
-web       MASTER  3m12s  running  start done 3m12s ago
+web       MASTER  3m12s  running  start done 3m12s ago (took 50ms)
           why: 192.0.2.10 is on lo, so the role is MASTER and the service shall run here; \
-it is running; start done 3m12s ago, asked for because the role was gained; nothing is left to do
+it is running; start done 3m12s ago (took 50ms), asked for because the role was gained; nothing is left to do
 "
+    );
+}
+
+#[test]
+fn the_last_start_or_stop_and_the_last_is_running_stand_side_by_side() {
+    let checked = |view: &mut InstanceView| {
+        let mut check = view.last_action.clone().expect("a last job");
+        check.action = Action::IsRunning;
+        check.ended = time(190_050);
+        view.last_check = Some(check);
+    };
+    let line = |change: &dyn Fn(&mut InstanceView)| {
+        let text = table(&[&instance("web", change)], Out::plain());
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        line(&checked),
+        "web  MASTER  3m12s  running  start done 3m12s ago (took 50ms)  is-running said yes 12s ago"
+    );
+    let only_checked = |view: &mut InstanceView| {
+        checked(view);
+        view.last_action = None;
+    };
+    assert_eq!(
+        line(&only_checked),
+        "web  MASTER  3m12s  running  no start or stop yet  is-running said yes 12s ago"
+    );
+    let asking = |view: &mut InstanceView| {
+        checked(view);
+        view.job = Some(JobView {
+            job: JobId { life: 1, number: 2 },
+            action: Action::IsRunning,
+            reason: Reason::Audit,
+            started: time(200_050),
+            pid: Some(77),
+            adopted: false,
+        });
+    };
+    assert_eq!(
+        line(&asking),
+        "web  MASTER  3m12s  running  start done 3m12s ago (took 50ms)  \
+         is-running has been running for 2.0s (process 77)"
     );
 }
 
