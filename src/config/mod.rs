@@ -38,7 +38,7 @@ pub use self::scripts::Scripts;
 use self::action::Places;
 use self::fault::{Findings, Lines, Offset};
 use self::instance::{FORCE_TEST_CYCLE, Instance, SLEEP};
-use self::section::{Notes, Section, named};
+use self::section::{Notes, Section, WHOLE, named};
 use self::tree::{Node, Value, quoted};
 use crate::machine::process::ProcessSettings;
 use crate::machine::settings::{InstanceName, Settings};
@@ -195,7 +195,7 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
         notes.faults.add(root.at, message.into());
         return None;
     }
-    let top = Section::open(root, 0, "the file", &KEYS, notes)?;
+    let top = Section::open(root, 0, WHOLE, &KEYS, notes)?;
     let keys_are_known = notes.faults.is_empty();
     let home = file.parent().unwrap_or(Path::new("")).to_path_buf();
     let (application, starts_at_once) = match top.get("application") {

@@ -13,6 +13,9 @@ const MERGE: &str = "<<";
 /// Keys that begin so are the person's own, in every section: a place for anchors and notes.
 const OWN: &str = "x-";
 
+/// What the outermost section is called.
+pub(super) const WHOLE: &str = "the file";
+
 /// What the checks write into and look up in: the sink of everything that is wrong with the file.
 pub(super) struct Notes<'t> {
     pub(super) lines: Lines<'t>,
@@ -183,8 +186,15 @@ fn merge<'a, 't>(node: &'a Node<'t>, unfolded: &mut Unfolded<'a, 't>, notes: &mu
 }
 
 fn unknown_key(key: &str, section: &str, known: &[&str]) -> String {
-    let hint = did_you_mean(key, known)
-        .unwrap_or_else(|| format!(", expected one of {}", known.join(", ")));
+    let hint = did_you_mean(key, known).unwrap_or_else(|| {
+        // Where PyYAML's users put what several sections share.
+        let own = if section == WHOLE {
+            format!("; a key of your own, as a place for anchors, begins with {OWN}")
+        } else {
+            String::new()
+        };
+        format!(", expected one of {}{own}", known.join(", "))
+    });
     format!("unknown key {} in {section}{hint}", quoted(key))
 }
 

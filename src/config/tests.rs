@@ -261,6 +261,30 @@ fn empty_values_are_absent_and_a_mark_at_the_start_is_ignored() {
 }
 
 #[test]
+fn anchors_reach_across_the_document_and_faults_keep_their_places() {
+    let text = "\
+x-common: &common {nic: lo, is-running: 'true', retry: &retry {first: 3s}}
+x-pause: &pause 3s
+instances:
+  one: {<<: *common, vip: 10.0.0.1, start: &start [/bin/true, a], stop: {run: *start, timeout: *pause}}
+  two: {vip: 10.0.0.2, start: *start, stop: *start, retry: *retry, debounce: *pause}
+";
+    let config = parsed(text).config;
+    let two = instance(&config, "two");
+    assert_eq!(instance(&config, "one").stop.run, two.start.run);
+    assert_eq!(instance(&config, "one").retry, two.retry);
+    assert_eq!(two.debounce.window, Duration::from_secs(3));
+    // A fault is where the faulty text stands, or else where it is used.
+    let told = |text: &str| parse(text, Path::new("web.yaml")).unwrap_err().to_string();
+    let word = told(&text.replace("&pause 3s", "&pause never"));
+    assert!(word.starts_with("web.yaml:2:17: "), "{word}");
+    let number = told(&text.replace("&pause 3s", "&pause -1"));
+    assert!(number.starts_with("web.yaml:4:"), "{number}");
+    let shared = told(&text.replace("first: 3s", "fist: 3s"));
+    assert!(shared.starts_with("web.yaml:1:64: unknown key"), "{shared}");
+}
+
+#[test]
 fn merged_keys_give_way_to_own_and_earlier_ones() {
     let text = "x-a: &a {sleep: 3, start: a}\nx-b: &b {<<: *a, sleep: 4, stop: b}\ninstances:\n  one: {<<: *b, vip: 10.0.0.1}\n  two: {<<: [*a, *b], vip: 10.0.0.2, start: own}\n";
     let config = parsed(text).config;
