@@ -22,7 +22,7 @@ Examples:
   keepstart demo                            see it work, without touching this machine
   keepstart -c config.yaml validate         check a configuration
   keepstart -c config.yaml start            start the daemon of it
-  keepstart status                          what runs, and why (./config.yaml)
+  keepstart -c config.yaml status           what runs, and why
   keepstart stop -c /etc/keepstart/config.yaml
 
 Exit codes:
@@ -39,11 +39,11 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "keepstart", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub(super) struct Arguments {
-    /// The configuration [default: ./config.yaml, else /etc/keepstart/config.yaml]
+    /// The configuration; a daemon is found by its file [default: ./config.yaml, else /etc/keepstart/config.yaml]
     #[arg(short, long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 
-    /// How much start and run log: error, warn, info, debug, trace, or as RUST_LOG
+    /// For `start` and `run`: what is logged (error, warn, info, debug, trace, or filters as in RUST_LOG)
     #[arg(long, global = true, value_name = "LEVEL", hide_short_help = true)]
     pub(super) log_level: Option<String>,
 
@@ -59,7 +59,7 @@ With `daemon: true` in the file the daemon runs in the background, and this comm
 when it has read the addresses of this node and acts on them. With `daemon: false` (the default) this \
 command is the daemon, as `run` is.
 
-A second start with the same file is refused with exit code 75 and the process of the first.
+A second start with the same file is refused with exit code 75, which names the process of the first.
 
 Examples:
   keepstart -c config.yaml start
@@ -68,15 +68,16 @@ Examples:
 
     /// End the daemon, and return when its process is gone
     #[command(after_help = "\
-A running action is waited for as long as `stop-wait` says (60 s by default). The services \
-themselves go on running unless the file says `on-exit: stop`. With no daemon running this says so \
-and exits 0.")]
+A running script is waited for as long as `stop-wait` says (60 s by default), and then left running. The \
+services themselves go on running unless the file says `on-exit: stop`. With no daemon running this says so \
+and exits 0. The daemon is found although its file has faults, names other directories by now, or is gone.")]
     Stop,
 
     /// Have the daemon read its configuration again
     #[command(after_help = "\
 A file with faults changes nothing: they are printed, and the exit code is 78. An instance \
-whose definition is unchanged is not disturbed.")]
+whose definition is unchanged is not disturbed. What only a restart can change (daemon, workspace, pidfile, \
+runtime-dir, state-dir, control-group, control-readers) is named.")]
     Reload,
 
     /// Be the daemon, in the foreground; what systemd runs
@@ -85,7 +86,7 @@ Ends on SIGTERM and SIGINT, reads the configuration again on SIGHUP, writes its 
 log on SIGUSR1, opens its log files again on SIGUSR2. Logs as the logging section says; \
 without one to stderr, or to the journal under systemd.
 
-Example of a unit:
+Example of a unit (the packages have a fuller one):
   [Service]
   Type=notify
   ExecStart=/usr/bin/keepstart -c /etc/keepstart/config.yaml run
@@ -95,7 +96,9 @@ Example of a unit:
 
     /// Check a configuration and tell all that is wrong with it
     #[command(after_help = "\
-Faults are printed as FILE:LINE:COLUMN: what is wrong; the exit code is then 78.
+Faults are printed as FILE:LINE:COLUMN: what is wrong; the exit code is then 78. Warnings (a script that is \
+not there, for one) are printed too, and change the exit code with --strict only. Nothing is started, and no \
+daemon is asked.
 
 Examples:
   keepstart -c config.yaml validate --strict
@@ -115,6 +118,9 @@ not answer (or its reactor does not, so that what is shown may be out of date)."
     Status(Status),
 
     /// Have the daemon look at addresses and services now, and repair what differs
+    #[command(after_help = "\
+What it does by itself every `sleep` x `force-test-cycle` seconds. Returns when the audit has begun; \
+`keepstart status` shows what comes of it.")]
     Audit {
         /// Only this instance
         #[arg(value_parser = instance)]
@@ -153,7 +159,7 @@ pub(super) struct Validate {
     #[arg(long)]
     pub(super) strict: bool,
 
-    /// Print the configuration with all its defaults
+    /// Print what the file means, with all its defaults
     #[arg(long)]
     pub(super) effective: bool,
 }
