@@ -79,7 +79,10 @@ impl Places {
     pub(crate) fn before(&self, id: InstanceId) -> Option<u32> {
         let ticket = self.tickets.get(&id)?;
         let first = self.waiting.keys().next()?;
-        Some(u32::try_from(ticket - first).unwrap_or(u32::MAX))
+        // To count them would take longer the more there are; tickets between them may have been withdrawn.
+        let others = self.waiting.len() - 1;
+        let between = usize::try_from(ticket - first).unwrap_or(usize::MAX);
+        Some(u32::try_from(between.min(others)).unwrap_or(u32::MAX))
     }
 
     /// How many places are taken.

@@ -167,7 +167,7 @@ pub enum Next {
     },
     /// A start waits for one of the `starts-at-once` places.
     WaitsForPlace {
-        /// How many starts wait before it.
+        /// How many starts wait before it at most.
         before: u32,
     },
     /// The last attempt failed.
@@ -215,7 +215,7 @@ impl fmt::Display for Next {
             Self::WaitsForPlace { before } => {
                 write!(
                     f,
-                    "start, when one of the places for starts is free ({before} before it)"
+                    "start, when one of the places for starts is free (at most {before} before it)"
                 )
             }
             Self::RetryAt {

@@ -62,6 +62,18 @@ fn whoever_withdraws_is_not_waited_for() {
 }
 
 #[test]
+fn no_more_are_said_to_wait_before_than_wait() {
+    let mut places = places(1);
+    assert!(places.take(id(1)));
+    for waits in 2..=5 {
+        assert!(!places.take(id(waits)));
+    }
+    places.withdraw(id(3));
+    places.withdraw(id(4));
+    assert_eq!(places.before(id(5)), Some(1));
+}
+
+#[test]
 fn another_limit_counts_from_the_next_on() {
     let mut places = places(2);
     assert!(places.take(id(1)) && places.take(id(2)));
