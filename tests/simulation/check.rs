@@ -5,29 +5,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keepstart::machine::Time;
-use keepstart::machine::job::{Action, Job, JobSignal, Knowledge, Role};
+use keepstart::machine::job::{Action, JobSignal, Knowledge, Role};
 use keepstart::machine::message::{Event, Output, RestoredMap};
-use keepstart::machine::reason::{Cause, Next, Reason};
-use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen, Release};
+use keepstart::machine::reason::{Cause, Next};
+use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen};
 use keepstart::machine::view::InstanceView;
 
+use crate::tally::Kind;
 use crate::told::Level;
 use crate::world::{Daemon, Verdict, World};
 
-/// A start that has run for this long has given its place up.
-const PLACE_HELD: Duration = Duration::from_secs(5);
 /// The longest grace of an is-running.
 const CHECK_GRACE_MAX: Duration = Duration::from_secs(1);
-/// More jobs than this of one instance in ten seconds, with nothing new to it, are a busy loop.
-const JOBS_IN_TEN_SECONDS: u32 = 60;
+
+/// A role as it was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) role: Role,
+    pub(crate) epoch: u64,
+    pub(crate) at: Time,
+}
 
 /// What has to be remembered of one life to check it.
 #[derive(Debug, Default)]
 pub(crate) struct LifeCheck {
     reserved: BTreeMap<InstanceName, u64>,
+    /// Jobs that were begun in this step, and what they serve.
+    pub(crate) begun: Vec<(InstanceName, Role, u64)>,
+    /// The last transition of each instance.
+    pub(crate) last: BTreeMap<InstanceName, Told>,
     exhausted: BTreeMap<InstanceName, u64>,
     /// Since when jobs are counted, and how many there were.
-    jobs: BTreeMap<InstanceName, (Time, u32)>,
+    pub(crate) jobs: BTreeMap<InstanceName, (Time, u32)>,
     /// Instances that lost their role in this step.
     lost: Vec<InstanceName>,
     /// Instances whose last job is a start that was cut short or failed.
@@ -79,8 +88,12 @@ impl World {
                 instance,
                 to,
                 epoch,
+                decided,
                 ..
-            }) => self.check_transition(instance, *to, *epoch),
+            }) => {
+                let (role, epoch, at) = (*to, *epoch, *decided);
+                self.check_transition(instance, Told { role, epoch, at })
+            }
             Output::Event(Event::EpochsExhausted { instance, epoch }) => {
                 if let Some(daemon) = &mut self.daemon {
                     daemon.check.exhausted.insert(instance.clone(), *epoch);
@@ -103,7 +116,10 @@ impl World {
         }
     }
 
-    fn check_transition(&mut self, name: &InstanceName, to: Role, epoch: u64) -> Verdict {
+    fn check_transition(&mut self, name: &InstanceName, told: Told) -> Verdict {
+        let Told {
+            role: to, epoch, ..
+        } = told;
         if !self.disk.uses(name, epoch) {
             return Err(format!("epoch {epoch} of {name} was used before"));
         }
@@ -111,6 +127,7 @@ impl World {
             return Ok(());
         };
         daemon.check.jobs.remove(name);
+        daemon.check.last.insert(name.clone(), told);
         if to == Role::Backup {
             daemon.check.lost.push(name.clone());
         }
@@ -122,96 +139,6 @@ impl World {
             ));
         }
         Ok(())
-    }
-
-    fn check_start(&mut self, job: &Job) -> Verdict {
-        let (now, name) = (self.now, &job.settings.name);
-        if let Some((other, _)) = self.scripts.of(name) {
-            return Err(format!("{} begins while {other} of {name} runs", job.id));
-        }
-        let Some(daemon) = &mut self.daemon else {
-            return Ok(());
-        };
-        if daemon.finished {
-            return Err(format!("{} begins after the shutdown was complete", job.id));
-        }
-        let counted = daemon.check.jobs.entry(name.clone()).or_insert((now, 0));
-        if now.since(counted.0) > Duration::from_secs(10) {
-            *counted = (now, 0);
-        }
-        counted.1 += 1;
-        if counted.1 > JOBS_IN_TEN_SECONDS {
-            return Err(format!(
-                "{name} has begun {} jobs in ten seconds",
-                counted.1
-            ));
-        }
-        if daemon.check.half_started.remove(name)
-            && job.role == Role::Backup
-            && job.action != Action::Stop
-        {
-            return Err(format!(
-                "{name} was half started and is not stopped on the BACKUP"
-            ));
-        }
-        if daemon.ending {
-            let one = self.settings.instances.iter().find(|one| one.name == *name);
-            let stays = one.is_some_and(|one| one.on_exit == Release::Keep);
-            if stays || job.action == Action::Start {
-                return Err(format!(
-                    "{} of {name} begins while the daemon ends",
-                    job.action
-                ));
-            }
-        }
-        if job.reason == Reason::UnknownTooLong && daemon.told.waits_in_good_hope(name, now) {
-            return Err(format!(
-                "{name} is stopped before the kernel was asked in vain"
-            ));
-        }
-        if job.action != Action::Start {
-            return Ok(());
-        }
-        if daemon.check.unanswered.contains(name) && job.settings.is_running.is_some() {
-            return Err(format!("{name} is started after is-running gave no answer"));
-        }
-        let level = daemon.told.levels.get(name).map(|one| one.says);
-        if job.role != Role::Master || level != Some(Role::Master) {
-            return Err(format!(
-                "{name} is started as {}, and the level is {level:?}",
-                job.role
-            ));
-        }
-        let young = self.young_starts();
-        let limit = usize::try_from(self.settings.starts_at_once.get()).unwrap_or(usize::MAX);
-        if young >= limit {
-            return Err(format!(
-                "{name} is started beside {young} others, the limit is {limit}"
-            ));
-        }
-        Ok(())
-    }
-
-    /// After a script has ended: a start or stop that the role still wants is verified at once.
-    pub(crate) fn check_verified(&self, name: &InstanceName, action: Action) -> Verdict {
-        let (Some(daemon), Some(one)) = (&self.daemon, self.instance(name)) else {
-            return Ok(());
-        };
-        let mut views = daemon.machine.views(self.now);
-        let Some(view) = views.find(|view| view.name == *name) else {
-            return Ok(());
-        };
-        let serves = match action {
-            Action::Start => view.role == Role::Master,
-            Action::Stop => view.role == Role::Backup,
-            Action::IsRunning => false,
-        };
-        let held = matches!(view.next, Next::LossHeld { .. });
-        let verified = view.job.as_ref().map(|job| job.action) == Some(Action::IsRunning);
-        if one.is_running.is_none() || !serves || held || daemon.ending || verified {
-            return Ok(());
-        }
-        Err(format!("{action} of {name} is not verified: {view:#?}"))
     }
 
     /// The present definition of an instance.
@@ -229,24 +156,13 @@ impl World {
         process.adopted && self.instance(&process.instance).is_none()
     }
 
-    /// Starts that hold a place.
-    pub(crate) fn young_starts(&self) -> usize {
-        let life = self.lives;
-        let young = |one: &&crate::scripts::Process| {
-            one.action == Action::Start
-                && one.life == life
-                && !one.adopted
-                && self.now.since(one.begun) < PLACE_HELD
-        };
-        self.scripts.processes.values().filter(young).count()
-    }
-
     /// After all outputs of a step have been carried out.
     pub(crate) fn check_state(&mut self, outputs: &[Output]) -> Verdict {
         let Some(daemon) = &mut self.daemon else {
             return Ok(());
         };
         let lost = std::mem::take(&mut daemon.check.lost);
+        let begun = std::mem::take(&mut daemon.check.begun);
         if daemon
             .machine
             .next_deadline()
@@ -273,6 +189,15 @@ impl World {
             let lost = lost.contains(&view.name);
             self.check_view(daemon, view, lost)
                 .map_err(|fault| format!("{}: {fault}\n{view:#?}", view.name))?;
+        }
+        for (name, role, epoch) in begun {
+            let mut of_it = views.iter().filter(|view| view.name == name);
+            // A newer wish supersedes the older: nothing is begun for what is no longer so.
+            if !of_it.any(|view| (view.role, view.epoch) == (role, epoch)) {
+                return Err(format!(
+                    "a job of {name} serves {role} of epoch {epoch}, and not {views:#?}"
+                ));
+            }
         }
         self.check_processes(daemon, &views)?;
         let gone = |output: &Output| matches!(output, Output::Gone(_));
@@ -322,6 +247,8 @@ impl World {
     }
 
     fn check_view(&self, daemon: &Daemon, view: &InstanceView, lost: bool) -> Verdict {
+        self.count_view(view);
+        self.check_said(daemon, view)?;
         self.check_next(daemon, view)?;
         let (Some(one), Some(level)) = (
             self.settings
@@ -347,10 +274,14 @@ impl World {
         let knows = one.is_running.is_none() && !self.excused.contains(&view.name);
         let rests = matches!(view.next, Next::Content { .. });
         let runs = self.scripts.runs(&view.name);
-        if knows && rests && (view.knowledge == Knowledge::Running) != runs {
-            return Err(format!("runs is {runs}, of which nobody knows"));
+        if knows && rests {
+            self.tally.count(Kind::CheckedKnows);
+            if (view.knowledge == Knowledge::Running) != runs {
+                return Err(format!("runs is {runs}, of which nobody knows"));
+            }
         }
         if lost && !daemon.ending {
+            self.tally.count(Kind::CheckedLoss);
             check_loss(view)?;
         }
         Ok(())

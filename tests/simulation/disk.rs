@@ -10,6 +10,7 @@ use keepstart::machine::{EPOCH_BLOCK, Time};
 
 use crate::choice::Choices;
 use crate::scripts::Scripts;
+use crate::tally::{Kind, Tally};
 
 /// The record of each instance that ever was.
 #[derive(Debug, Default)]
@@ -79,7 +80,12 @@ impl Disk {
     }
 
     /// What a new life of the daemon is given.
-    pub(crate) fn restored(&mut self, scripts: &Scripts, choices: &mut Choices) -> RestoredMap {
+    pub(crate) fn restored(
+        &mut self,
+        scripts: &Scripts,
+        choices: &mut Choices,
+        tally: &Tally,
+    ) -> RestoredMap {
         let mut map = RestoredMap::new();
         for (name, record) in &mut self.records {
             let in_flight = record.job.take();
@@ -109,6 +115,9 @@ impl Disk {
                 record.reserved += EPOCH_BLOCK;
             }
             let damaged = choices.chance(50);
+            if damaged {
+                tally.count(Kind::RecordDamaged);
+            }
             map.insert(
                 name.clone(),
                 Restored {

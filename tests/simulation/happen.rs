@@ -1,12 +1,20 @@
 //! What happens in a world outside the machine: trouble in the kernel, answers, scripts' ends.
 
+use std::time::Duration;
+
 use keepstart::machine::job::{Action, Exit, InstanceId, JobId};
+use keepstart::machine::kernel::{AddressKey, KernelEvent};
 use keepstart::machine::message::Input;
 use keepstart::machine::settings::InstanceName;
 
 use crate::agenda::Happening;
+use crate::scripts::Word;
 use crate::setup::{self, LINKS, SLOTS};
+use crate::tally::Kind;
 use crate::world::{Verdict, World};
+
+/// A notification that is read later than this is late.
+const LATE: Duration = Duration::from_millis(10);
 
 impl World {
     /// Plans the first of everything that goes on by itself.
@@ -56,7 +64,10 @@ impl World {
                 self.scripts.effect(job);
             }
             Happening::Crash => self.crash(),
-            Happening::StopWaitOver { .. } => self.end_life(),
+            Happening::StopWaitOver { .. } => {
+                self.tally.count(Kind::ShutdownCutShort);
+                self.end_life();
+            }
             Happening::Deliver { .. } => return self.deliver(),
             Happening::SubscribeAnswer { .. } => return self.answer_subscribe(),
             Happening::SubscriptionBreaks => return self.break_subscription(),
@@ -143,6 +154,7 @@ impl World {
         if let Some(daemon) = &self.daemon
             && self.kernel.readable()
         {
+            self.kernel.unread_since.get_or_insert(self.now);
             let life = daemon.life;
             let at = self.now + self.choices.within(self.kernel.manners.lag);
             self.agenda.put(at, Happening::Deliver { life });
@@ -157,12 +169,46 @@ impl World {
             return Ok(());
         }
         let input = match self.kernel.read(&daemon.watched) {
-            None => Input::Overrun,
-            Some(events) => Input::Kernel(events),
+            None => {
+                self.tally.count(Kind::Overrun);
+                if self.is_hidden() {
+                    self.tally.count(Kind::OverrunHides);
+                }
+                Input::Overrun
+            }
+            Some(events) => {
+                self.count_batch(&events);
+                Input::Kernel(events)
+            }
         };
+        let since = self.kernel.unread_since.take();
+        if since.is_some_and(|since| self.now.since(since) >= LATE) {
+            self.tally.count(Kind::NewsLate);
+        }
         self.feed(Some(input))?;
         self.announce();
         Ok(())
+    }
+
+    /// Whether some instance's role is another than what the machine was told.
+    fn is_hidden(&self) -> bool {
+        let truth = self.kernel.truth();
+        self.daemon.as_ref().is_some_and(|daemon| {
+            let told = |name| daemon.told.levels.get(name).map(|level| level.says);
+            let mut instances = self.settings.instances.iter();
+            instances.any(|one| told(&one.name) != Some(daemon.told.level_of(&truth, one)))
+        })
+    }
+
+    fn count_batch(&self, events: &[KernelEvent]) {
+        let gone = |key: &AddressKey| {
+            let is_end = |event: &&KernelEvent| matches!(event, KernelEvent::AddressGone(other) if other == key);
+            events.iter().any(|event| is_end(&event))
+        };
+        let came = |event: &KernelEvent| matches!(event, KernelEvent::AddressPresent(address) if gone(&address.key));
+        if events.iter().any(came) {
+            self.tally.count(Kind::NewsBatched);
+        }
     }
 
     fn answer_subscribe(&mut self) -> Verdict {
@@ -170,6 +216,7 @@ impl World {
             daemon.subscribing = false;
         }
         if self.kernel.refuses_until > self.now {
+            self.tally.count(Kind::SubscriptionRefused);
             let error = "no buffer space".into();
             return self.feed(Some(Input::SubscriptionLost { error }));
         }
@@ -188,6 +235,7 @@ impl World {
             self.kernel.dumps_fail_until = self.now + failing;
         }
         if self.kernel.close_socket() {
+            self.tally.count(Kind::SubscriptionBroken);
             let error = "the socket broke".into();
             return self.feed(Some(Input::SubscriptionLost { error }));
         }
@@ -196,11 +244,17 @@ impl World {
 
     fn answer_dump(&mut self) -> Verdict {
         let fails = self.choices.chance(self.kernel.manners.dump_failures);
+        let daemon = self.daemon.as_ref();
+        if daemon.is_some_and(|daemon| daemon.told.dump_is_overtaken()) {
+            self.tally.count(Kind::DumpOvertaken);
+        }
         let input = match self.kernel.snapshot.take() {
             Some(dump) if !fails && self.kernel.dumps_fail_until <= self.now => Input::Dumped(dump),
-            Some(_) | None => Input::DumpFailed {
-                error: "interrupted".into(),
-            },
+            Some(_) | None => {
+                self.tally.count(Kind::DumpFailed);
+                let error = "interrupted".into();
+                Input::DumpFailed { error }
+            }
         };
         self.feed(Some(input))
     }
@@ -223,10 +277,21 @@ impl World {
         if process.life != daemon.life && !process.adopted {
             return Ok(());
         }
+        if process.adopted {
+            self.tally.count(Kind::AdoptedEnds);
+        }
         let exit = if process.adopted { Exit::Unseen } else { exit };
+        let (slow, word) = (process.is_slow_at(self.now), process.word);
         let (name, action) = (process.instance, process.action);
         let told = process.term_at.is_some();
         let done = exit == Exit::Code(0) && !told;
+        if !told && slow {
+            self.tally.count(Kind::ScriptSlow);
+        }
+        if action != Action::IsRunning && !told && matches!(exit, Exit::Code(1..) | Exit::Signal(_))
+        {
+            self.tally.count(Kind::ScriptFailing);
+        }
         let check = &mut daemon.check;
         check.unanswered.remove(&name);
         // Whoever comes back to what a stray script has left asks first, as after any restart.
@@ -237,8 +302,12 @@ impl World {
         if waited_for && action == Action::IsRunning && (told || !matches!(exit, Exit::Code(0..=1)))
         {
             check.unanswered.insert(name.clone());
+            self.tally.count(Kind::QuestionUnanswered);
         }
         self.disk.ended(&name);
+        if done && word == Word::Good && action.changes_service() {
+            self.excused.remove(&name);
+        }
         self.feed(Some(Input::Ended { job, exit }))?;
         if done && !process.adopted {
             self.check_verified(&name, action)?;
@@ -255,6 +324,7 @@ impl World {
         };
         if one.is_running.is_some() && self.scripts.runs(&one.name) {
             self.scripts.services.insert(one.name.clone(), false);
+            self.tally.count(Kind::ServiceCrashed);
             let name = one.name.clone();
             self.note("   crash of", &name);
         }

@@ -11,7 +11,8 @@ use keepstart::machine::kernel::{
 };
 
 use crate::choice::Choices;
-use crate::setup::{self, LINKS};
+use crate::setup::{self, Hardship, LINKS};
+use crate::tally::{Kind, Tally};
 
 /// How this world's kernel and its reader misbehave.
 #[derive(Debug)]
@@ -28,11 +29,14 @@ pub(crate) struct Manners {
     pub(crate) dump_failures: u64,
     /// Of a thousand notifications, how many are told twice.
     pub(crate) doubled: u64,
+    /// Of a thousand notifications, how many are never told, without an overrun. The real kernel does not do this;
+    /// whoever forgets one in the daemon does.
+    pub(crate) forgotten: u64,
 }
 
 impl Manners {
     /// Any manners.
-    pub(crate) fn any(choices: &mut Choices) -> Self {
+    pub(crate) fn any(choices: &mut Choices, hardship: Hardship) -> Self {
         Self {
             queue_max: choices.pick(&[4, 16, 64, 256]),
             lag: Duration::from_micros(choices.pick(&[0, 100, 1_000, 20_000])),
@@ -40,6 +44,10 @@ impl Manners {
             dump_time: Duration::from_micros(choices.pick(&[200, 2_000, 50_000, 3_000_000])),
             dump_failures: choices.pick(&[0, 50, 400]),
             doubled: choices.pick(&[0, 100]),
+            forgotten: match hardship {
+                Hardship::Usual => 0,
+                Hardship::Extreme => 10,
+            },
         }
     }
 }
@@ -53,20 +61,28 @@ pub(crate) struct FakeKernel {
     next_index: LinkIndex,
     socket: Option<VecDeque<KernelEvent>>,
     overrun: bool,
+    /// Since when something waits to be read.
+    pub(crate) unread_since: Option<Time>,
+    /// Links that were deleted.
+    deleted: BTreeSet<String>,
+    tally: Tally,
     pub(crate) refuses_until: Time,
     pub(crate) dumps_fail_until: Time,
     pub(crate) snapshot: Option<KernelDump>,
 }
 
 impl FakeKernel {
-    pub(crate) fn new(choices: &mut Choices) -> Self {
+    pub(crate) fn new(choices: &mut Choices, hardship: Hardship, tally: Tally) -> Self {
         let mut kernel = Self {
-            manners: Manners::any(choices),
+            manners: Manners::any(choices, hardship),
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             next_index: 1,
             socket: None,
             overrun: false,
+            unread_since: None,
+            deleted: BTreeSet::new(),
+            tally,
             refuses_until: Time::ZERO,
             dumps_fail_until: Time::ZERO,
             snapshot: None,
@@ -88,6 +104,7 @@ impl FakeKernel {
             dump_time: Duration::from_millis(1),
             dump_failures: 0,
             doubled: 0,
+            forgotten: 0,
         };
         self.refuses_until = Time::ZERO;
         self.dumps_fail_until = Time::ZERO;
@@ -96,6 +113,7 @@ impl FakeKernel {
     pub(crate) fn open_socket(&mut self) {
         self.socket = Some(VecDeque::new());
         self.overrun = false;
+        self.unread_since = None;
     }
 
     pub(crate) fn close_socket(&mut self) -> bool {
@@ -169,6 +187,9 @@ impl FakeKernel {
         } else if let Some(link) = self.any_link(choices) {
             key.link = link;
         }
+        if !self.addresses.contains_key(&key) {
+            self.tally.count(Kind::AddressDoubled);
+        }
         self.note_address(
             choices,
             Address {
@@ -207,12 +228,17 @@ impl FakeKernel {
             }
         }
         self.links.remove(&index);
+        self.deleted.insert(name.to_owned());
+        self.tally.count(Kind::LinkDeleted);
         self.tell(choices, &KernelEvent::LinkGone(index));
     }
 
     pub(crate) fn make_link(&mut self, choices: &mut Choices, name: &str) {
         if self.index_of(name).is_some() {
             return;
+        }
+        if self.deleted.remove(name) {
+            self.tally.count(Kind::LinkMadeAgain);
         }
         let index = self.next_index;
         self.next_index += 1;
@@ -237,6 +263,7 @@ impl FakeKernel {
         } else {
             link.altnames.clear();
         }
+        self.tally.count(Kind::LinkDisguised);
         self.note_link(choices, link);
     }
 
@@ -288,6 +315,9 @@ impl FakeKernel {
                 usable: !tentative,
             },
         );
+        if tentative {
+            self.tally.count(Kind::AddressTentative);
+        }
         tentative.then_some(key)
     }
 
@@ -323,11 +353,18 @@ impl FakeKernel {
         let Some(queue) = &mut self.socket else {
             return;
         };
+        if self.manners.forgotten > 0 && choices.chance(self.manners.forgotten) {
+            self.tally.count(Kind::NewsForgotten);
+            return;
+        }
         let times = 1 + usize::from(choices.chance(self.manners.doubled));
-        for _ in 0..times {
+        for time in 0..times {
             if queue.len() >= self.manners.queue_max {
                 self.overrun = true;
             } else {
+                if time > 0 {
+                    self.tally.count(Kind::NewsDoubled);
+                }
                 queue.push_back(event.clone());
             }
         }

@@ -2,11 +2,13 @@
 //! daemons; every invariant is looked at after every step.
 //!
 //! `KEEPSTART_SIM_FLIPS` sets how many flips are lived through (default one million), `KEEPSTART_SIM_SEED`
-//! runs one world alone. A world that goes wrong is lived through again with its last lines kept and shown.
+//! runs one world alone. Every kind of trouble, and every check, has to come often enough in them. A world that goes wrong is lived through again with its last lines kept and shown.
 
 mod agenda;
+mod begin;
 mod check;
 mod choice;
+mod count;
 mod disk;
 mod happen;
 mod kernel;
@@ -15,18 +17,24 @@ mod promise;
 mod quiet;
 mod scripts;
 mod setup;
+mod tally;
 mod told;
 mod world;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use choice::Choices;
+use setup::Hardship;
+use tally::{Kind, Total};
 use world::{Record, Verdict, World};
 
 /// Flips in the normal run.
 const FLIPS: u64 = 1_000_000;
+/// Fewer flips prove nothing: too few worlds for every kind of trouble.
+const FLIPS_MIN: u64 = 100_000;
 /// Flips of one world, in two halves with a rest after each.
 const FLIPS_OF_A_WORLD: u64 = 4_000;
 
@@ -62,29 +70,48 @@ const REGRESSIONS: &[(u64, &str)] = &[
     ),
 ];
 
+/// What is left of a world that has been lived through.
+struct Lived {
+    verdict: Verdict,
+    trace: String,
+    hash: u64,
+    flips: u64,
+    total: Total,
+}
+
 /// Lives through one world.
-fn live(seed: u64, flips: u64, record: Record) -> (Verdict, String, u64) {
-    let mut world = World::new(Choices::Seed(seed), record);
+fn live(seed: u64, flips: u64, record: Record) -> Lived {
+    let mut world = World::new(Choices::Seed(seed), Hardship::of(seed), record);
     let all = |world: &mut World| -> Verdict {
         for _ in 0..2 {
             world.live(flips / 2)?;
             world.come_to_rest()?;
             world.thaw();
         }
+        if world.tally.of(Kind::ToMaster) == 0 {
+            return Err("nobody in this world was ever MASTER".into());
+        }
         Ok(())
     };
     let lived = std::panic::catch_unwind(AssertUnwindSafe(|| all(&mut world)));
     let verdict = lived.unwrap_or_else(|_| Err("the machine panicked".into()));
     let (trace, hash) = world.account();
-    (verdict, trace, hash)
+    Lived {
+        verdict,
+        trace,
+        hash,
+        flips: world.flips,
+        total: world.tally.total(),
+    }
 }
 
 /// A world has to go well; if it does not, it is lived through again to be shown.
-fn go_well(seed: u64) {
-    if live(seed, FLIPS_OF_A_WORLD, Record::Nothing).0.is_ok() {
-        return;
+fn go_well(seed: u64) -> Lived {
+    let lived = live(seed, FLIPS_OF_A_WORLD, Record::Nothing);
+    if lived.verdict.is_ok() {
+        return lived;
     }
-    let (verdict, trace, _) = live(seed, FLIPS_OF_A_WORLD, Record::Trace);
+    let Lived { verdict, trace, .. } = live(seed, FLIPS_OF_A_WORLD, Record::Trace);
     let fault = verdict
         .err()
         .unwrap_or_else(|| "it went well the second time".into());
@@ -102,11 +129,17 @@ fn setting(name: &str) -> Option<u64> {
 #[test]
 fn invariants_hold_in_every_world() {
     if let Some(seed) = setting("KEEPSTART_SIM_SEED") {
-        return go_well(seed);
+        go_well(seed);
+        return;
     }
-    let worlds = setting("KEEPSTART_SIM_FLIPS")
-        .unwrap_or(FLIPS)
-        .div_ceil(FLIPS_OF_A_WORLD);
+    let flips = setting("KEEPSTART_SIM_FLIPS").unwrap_or(FLIPS);
+    assert!(
+        flips >= FLIPS_MIN,
+        "KEEPSTART_SIM_FLIPS={flips} is too few to meet every kind of trouble: give {FLIPS_MIN} or more (they take \
+         seconds), or live through one world with KEEPSTART_SIM_SEED"
+    );
+    let worlds = flips.div_ceil(FLIPS_OF_A_WORLD);
+    let all = Mutex::new((0, Total::default()));
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -115,26 +148,47 @@ fn invariants_hold_in_every_world() {
                 while let seed @ 0.. = next.fetch_add(1, Ordering::Relaxed)
                     && seed < worlds
                 {
-                    go_well(seed);
+                    let lived = go_well(seed);
+                    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.0 += lived.flips;
+                    all.1.add(&lived.total);
                 }
             });
         }
     });
+    let (lived, total) = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(
+        lived >= flips,
+        "{lived} flips of {flips} were lived through"
+    );
+    if let Err(fault) = total.judge(lived) {
+        panic!("{fault}");
+    }
+    let looked_at = total.of(Kind::CheckedRestMaster) + total.of(Kind::CheckedRestBackup);
+    let passed_over = total.of(Kind::CheckedRestExcused);
+    assert!(
+        passed_over * 5 < looked_at,
+        "{passed_over} services at rest were passed over, {looked_at} looked at"
+    );
 }
 
 #[test]
 fn worlds_that_went_wrong_once_go_well() {
     let seeds: BTreeSet<_> = REGRESSIONS.iter().map(|(seed, _)| *seed).collect();
     for seed in seeds {
+        assert_eq!(Hardship::of(seed), Hardship::Usual, "seed {seed}");
         go_well(seed);
     }
 }
 
 #[test]
 fn the_same_seed_gives_the_same_world() {
+    let mut hashes = BTreeSet::new();
     for seed in [1, 2, 3] {
-        let (_, _, first) = live(seed, 400, Record::Trace);
-        let (_, _, second) = live(seed, 400, Record::Trace);
-        assert_eq!(first, second, "seed {seed}");
+        let [first, second] = [(); 2].map(|()| live(seed, 400, Record::Trace));
+        assert_eq!(first.verdict, Ok(()), "seed {seed}");
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        hashes.insert(first.hash);
     }
+    assert_eq!(hashes.len(), 3, "other seeds give other worlds");
 }

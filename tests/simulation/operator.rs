@@ -12,6 +12,7 @@ use crate::check::LifeCheck;
 use crate::kernel::Manners;
 use crate::scripts::Mood;
 use crate::setup;
+use crate::tally::Kind;
 use crate::told::Told;
 use crate::world::{Daemon, Verdict, World};
 
@@ -41,6 +42,7 @@ impl World {
                     .instances
                     .get(index)
                     .map(|one| one.name.clone());
+                self.tally.count(Kind::AuditWanted);
                 self.feed(Some(Input::Audit(name)))
             }
             12 | 13 => {
@@ -53,6 +55,7 @@ impl World {
             }
             14..=16 => {
                 self.note("   kill -9", &());
+                self.tally.count(Kind::DaemonKilled);
                 self.end_life();
                 Ok(())
             }
@@ -96,8 +99,16 @@ impl World {
             process.term_at = None;
             process.killed = false;
         }
-        let restored = self.disk.restored(&self.scripts, &mut self.choices);
+        let restored = self
+            .disk
+            .restored(&self.scripts, &mut self.choices, &self.tally);
         self.note("   a new life with", &restored);
+        self.tally.count(Kind::DaemonBegins);
+        for one in restored.values() {
+            if one.interrupted {
+                self.tally.count(Kind::JobInterrupted);
+            }
+        }
         let machine = Machine::new(&self.settings, &restored, life, self.now);
         self.daemon = Some(Daemon {
             machine,
@@ -125,7 +136,7 @@ impl World {
     /// Lets it go on.
     pub(crate) fn thaw(&mut self) {
         self.frozen = false;
-        self.kernel.manners = Manners::any(&mut self.choices);
+        self.kernel.manners = Manners::any(&mut self.choices, self.hardship);
         self.begin_troubles();
     }
 

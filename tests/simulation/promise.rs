@@ -1,12 +1,43 @@
-//! What a view says to come next, checked to be true.
+//! What a view says, checked to be true: what comes next, why it is so, and since when.
 
 use keepstart::machine::job::{Knowledge, Role};
 use keepstart::machine::reason::Next;
 use keepstart::machine::view::InstanceView;
 
+use crate::check::Told;
 use crate::world::{Daemon, Verdict, World};
 
 impl World {
+    /// What can be seen has a reason and an age, and they are those of the transition that was told last.
+    pub(crate) fn check_said(&self, daemon: &Daemon, view: &InstanceView) -> Verdict {
+        if view.cause.to_string().is_empty() {
+            return Err("has no cause".into());
+        }
+        let ages = [view.role_since, view.cause_since, view.knowledge_since];
+        let job = view.job.as_ref().map(|job| job.started);
+        if view.at != self.now || ages.into_iter().chain(job).any(|at| at > self.now) {
+            return Err("has an age that is not true".into());
+        }
+        let Some(last) = daemon.check.last.get(&view.name) else {
+            return match (view.role, view.transitions) {
+                (Role::Unknown, 0) => Ok(()),
+                (role, count) => Err(format!(
+                    "is {role} after {count} transitions that nobody was told of"
+                )),
+            };
+        };
+        let shown = Told {
+            role: view.role,
+            epoch: view.epoch,
+            at: view.role_since,
+        };
+        if shown == *last {
+            Ok(())
+        } else {
+            Err(format!("shows {shown:?} and told {last:?}"))
+        }
+    }
+
     /// What is said to come next is true.
     pub(crate) fn check_next(&self, daemon: &Daemon, view: &InstanceView) -> Verdict {
         let text = view.next.to_string();
@@ -55,7 +86,10 @@ impl World {
             Next::HeldByUnknown { .. } => view.role == Role::Unknown,
             Next::GainHeld { .. } => view.role != Role::Master,
             Next::LossHeld { .. } => view.role == Role::Master,
-            Next::WaitsForPlace { .. } => view.role == Role::Master && self.young_starts() >= limit,
+            Next::WaitsForPlace { before } => {
+                let others = u32::try_from(self.settings.instances.len()).unwrap_or(u32::MAX);
+                view.role == Role::Master && self.young_starts() >= limit && *before <= others
+            }
             Next::Ending => daemon.ending || view.leaving,
             Next::JobRuns { .. }
             | Next::JobOverdue { .. }

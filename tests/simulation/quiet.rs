@@ -6,6 +6,7 @@ use std::time::Duration;
 use keepstart::machine::job::Role;
 use keepstart::machine::reason::Next;
 
+use crate::tally::Kind;
 use crate::world::{Verdict, World};
 
 /// How long nothing may happen.
@@ -72,6 +73,13 @@ impl World {
             if !right && !self.excused.contains(&one.name) {
                 return Err(format!("{}: runs is {runs} at rest: {view:#?}", one.name));
             }
+            let excused = self.excused.contains(&one.name);
+            self.tally.count(match role {
+                Role::Unknown => Kind::CheckedRestUnknown,
+                Role::Master | Role::Backup if excused => Kind::CheckedRestExcused,
+                Role::Master => Kind::CheckedRestMaster,
+                Role::Backup => Kind::CheckedRestBackup,
+            });
             let rests = match &view.next {
                 Next::Content { .. } | Next::HeldByUnknown { .. } => true,
                 // An audit's is-running may be under way at this very moment.

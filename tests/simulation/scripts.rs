@@ -9,6 +9,10 @@ use keepstart::machine::settings::InstanceName;
 
 use crate::agenda::{Agenda, Happening};
 use crate::choice::Choices;
+use crate::tally::{Kind, Tally};
+
+/// A script that lasts as long is slow.
+const SLOW: Duration = Duration::from_millis(300);
 
 /// How scripts behave at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,13 @@ pub(crate) enum Mood {
     Deaf,
     /// Starts and stops fail at once, and is-running says the truth.
     Lame,
+}
+
+/// Whether a script's "done" may be a lie: only where is-running can find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Word {
+    Good,
+    Doubtful,
 }
 
 /// A script that was handed to the executor and has not ended.
@@ -40,6 +51,8 @@ pub(crate) struct Process {
     pub(crate) term_at: Option<Time>,
     pub(crate) killed: bool,
     obeys: bool,
+    /// Whether it can be believed when it says that it is done.
+    pub(crate) word: Word,
     /// Signals make plans of an older version void.
     version: u32,
 }
@@ -53,6 +66,7 @@ pub(crate) struct Scripts {
     next_pid: u32,
     /// Starts and stops that were ever begun.
     pub(crate) actions: u64,
+    tally: Tally,
 }
 
 /// What a script is going to do.
@@ -65,13 +79,14 @@ struct Course {
 }
 
 impl Scripts {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(tally: Tally) -> Self {
         Self {
             mood: Mood::Mixed,
             processes: BTreeMap::new(),
             services: BTreeMap::new(),
             next_pid: 100,
             actions: 0,
+            tally,
         }
     }
 
@@ -106,9 +121,11 @@ impl Scripts {
             term_at: None,
             killed: false,
             obeys: self.mood == Mood::Good || choices.chance(800),
+            word: if asks { Word::Doubtful } else { Word::Good },
             version: 0,
         };
         self.processes.insert(job.id, process);
+        self.count_course(job.action, &course);
         self.actions += u64::from(job.action != Action::IsRunning);
         let spawned = now + course.spawned_after;
         if !matches!(course.exit, Some(Exit::NotStarted(_))) {
@@ -124,6 +141,21 @@ impl Scripts {
                 agenda.put(spawned + choices.within(lasts), Happening::Effect(job.id));
             }
             agenda.put(spawned + lasts, ends);
+        }
+    }
+
+    fn count_course(&self, action: Action, course: &Course) {
+        if course.lasts.is_none() {
+            self.tally.count(Kind::ScriptHanging);
+        }
+        if matches!(course.exit, Some(Exit::NotStarted(_))) {
+            self.tally.count(Kind::ScriptNotStartable);
+        }
+        if course.spawned_after >= Duration::from_millis(25) {
+            self.tally.count(Kind::ScriptSlowToSpawn);
+        }
+        if course.exit == Some(Exit::Code(0)) && !course.effect && action != Action::IsRunning {
+            self.tally.count(Kind::ScriptLying);
         }
     }
 
@@ -226,6 +258,12 @@ impl Scripts {
         let Some(process) = self.processes.get_mut(&id) else {
             return false;
         };
+        if process.pid.is_none() {
+            self.tally.count(Kind::SignalledUnspawned);
+        }
+        if signal == JobSignal::Kill && process.pid.is_some() && !process.obeys {
+            self.tally.count(Kind::ScriptIgnoresTerm);
+        }
         match signal {
             JobSignal::Term => process.term_at = Some(now),
             JobSignal::Kill => process.killed = true,
@@ -243,6 +281,11 @@ impl Scripts {
 }
 
 impl Process {
+    /// Whether it has run for so long that whoever waited for it would be late.
+    pub(crate) fn is_slow_at(&self, now: Time) -> bool {
+        now.since(self.begun) >= SLOW
+    }
+
     fn react(&mut self, id: JobId, choices: &mut Choices, agenda: &mut Agenda, now: Time) {
         let (after, exit) = if self.killed {
             (choices.within(Duration::from_millis(2)), Exit::Signal(9))

@@ -224,6 +224,12 @@ impl Told {
         }
     }
 
+    /// Whether the dump that is under way is no longer good for everything.
+    pub(crate) fn dump_is_overtaken(&self) -> bool {
+        let dump = self.dump.as_ref();
+        dump.is_some_and(|dump| dump.good_for != Use::Whole)
+    }
+
     pub(crate) fn spoil_dump(&mut self) {
         if let Some(dump) = &mut self.dump {
             dump.good_for = Use::Nothing;

@@ -18,7 +18,8 @@ use crate::choice::Choices;
 use crate::disk::Disk;
 use crate::kernel::FakeKernel;
 use crate::scripts::Scripts;
-use crate::setup;
+use crate::setup::{self, Hardship};
+use crate::tally::{Kind, Tally};
 use crate::told::Told;
 
 /// How many inputs and outputs are shown of a world that went wrong.
@@ -58,6 +59,8 @@ pub(crate) struct World {
     /// Instances that cannot be expected to know their service: is-running was taken away.
     pub(crate) excused: BTreeSet<InstanceName>,
     pub(crate) outputs: u64,
+    pub(crate) tally: Tally,
+    pub(crate) hardship: Hardship,
     outputs_at: (Time, u64),
     record: Record,
     trace: VecDeque<String>,
@@ -78,16 +81,17 @@ pub(crate) struct Daemon {
 }
 
 impl World {
-    pub(crate) fn new(mut choices: Choices, record: Record) -> Self {
-        let kernel = FakeKernel::new(&mut choices);
-        let settings = setup::settings(&mut choices);
+    pub(crate) fn new(mut choices: Choices, hardship: Hardship, record: Record) -> Self {
+        let tally = Tally::default();
+        let kernel = FakeKernel::new(&mut choices, hardship, tally.clone());
+        let settings = setup::settings(&mut choices, hardship);
         let mut world = Self {
             kernel,
             settings,
             choices,
             now: Time::from_start(Duration::from_secs(1)),
             agenda: Agenda::default(),
-            scripts: Scripts::new(),
+            scripts: Scripts::new(tally.clone()),
             disk: Disk::default(),
             daemon: None,
             lives: 0,
@@ -97,6 +101,8 @@ impl World {
             asked: BTreeSet::new(),
             excused: BTreeSet::new(),
             outputs: 0,
+            hardship,
+            tally,
             outputs_at: (Time::ZERO, 0),
             record,
             trace: VecDeque::new(),
@@ -176,7 +182,7 @@ impl World {
         };
         match &input {
             // An ending daemon takes no new configuration.
-            Some(Input::Reload(_)) if daemon.ending => {}
+            Some(Input::Reload(_)) if daemon.ending => self.tally.count(Kind::ReloadWhileEnding),
             other => daemon.told.input(other.as_ref(), &self.settings, self.now),
         }
         if let Some(Input::Reload(new)) = &input
@@ -222,11 +228,13 @@ impl World {
         }
         for output in &outputs {
             self.note("out", output);
+            self.count_output(output);
             self.check_output(output)?;
             self.perform(output)?;
         }
         self.check_state(&outputs)?;
         if self.daemon.as_ref().is_some_and(|daemon| daemon.finished) {
+            self.tally.count(Kind::ShutdownFinished);
             self.end_life();
         }
         Ok(())
@@ -313,6 +321,7 @@ impl World {
                 if let Some(name) = daemon.names.remove(id) {
                     daemon.told.gone(&name);
                     daemon.check.half_started.remove(&name);
+                    daemon.check.last.remove(&name);
                     daemon.check.unanswered.remove(&name);
                     // Whoever has the service now, keepstart has let go of it.
                     self.scripts.services.remove(&name);
