@@ -2,6 +2,8 @@
 //! the following of the scripts' output, and the run record's entries that no spawn writes. The reactor hands
 //! it tasks and never waits for it.
 
+mod turns;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,9 @@ use crate::machine::message::Input;
 use crate::machine::settings::InstanceName;
 use crate::state::{Epochs, RunLog};
 use crate::telemetry::OUTPUT_TARGET;
+
+pub use turns::TURN_MAX;
+use turns::Turns;
 
 /// Tasks wait here for the disk thread. A job causes at most three. No job is spawned while the runtime
 /// directory hangs, because its intent is written there first: then what can queue is a few per instance. But
@@ -47,13 +52,20 @@ pub enum Task {
 #[derive(Debug)]
 pub struct Disk {
     queue: Arc<Queue>,
+    /// How many ends have been handed over.
+    ends: u64,
 }
+
+/// The ends that had been handed over at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends(u64);
 
 /// What both ends share. The lock is held for one push or one exchange, never while anything is written.
 #[derive(Debug)]
 struct Queue {
     waiting: Mutex<Waiting>,
     bell: OwnedFd,
+    turns: Turns,
 }
 
 /// It grows when it is used: most daemons never have two tasks waiting.
@@ -78,6 +90,11 @@ impl Queue {
         // A push or an exchange leaves nothing half done.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn ring(&self) {
+        // Only a counter that is full can refuse, and then the thread is about to wake anyway.
+        let _ = write(self.bell.as_fd(), &1_u64.to_ne_bytes());
+    }
 }
 
 /// What the disk thread works with.
@@ -88,44 +105,85 @@ pub struct DiskParts {
     pub epochs: Epochs,
     /// Follows what scripts print.
     pub follower: OutputFollower,
+    /// The life of the daemon, as its jobs have it in their names.
+    pub life: u32,
 }
 
 impl Disk {
     /// Starts the thread. What it answers goes to `answers`.
     pub fn start(
-        parts: DiskParts,
+        mut parts: DiskParts,
         answers: mpsc::Sender<Input>,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let queue = Arc::new(Queue {
             waiting: Mutex::default(),
             bell,
+            turns: Turns::new(parts.life),
         });
+        let turns = queue.clone();
+        parts
+            .follower
+            .hold_until(Box::new(move |job| turns.turns.has_started(job)));
         let thread = DiskThread {
             parts,
             owed: BTreeMap::new(),
             reserve_at: None,
+            ends: VecDeque::new(),
             queue: queue.clone(),
             answers,
         };
         let handle = std::thread::Builder::new()
             .name("disk".into())
             .spawn(move || thread.run())?;
-        Ok((Self { queue }, handle))
+        Ok((Self { queue, ends: 0 }, handle))
     }
 
     /// Hands a task over, or counts that it could not be.
     pub fn send(&self, task: Task) {
+        self.hand_over(task);
+    }
+
+    /// Says whether it was taken.
+    fn hand_over(&self, task: Task) -> bool {
         let mut waiting = self.queue.lock();
-        if waiting.tasks.len() < TASKS_MAX {
+        let taken = waiting.tasks.len() < TASKS_MAX;
+        if taken {
             waiting.tasks.push_back(task);
         } else {
             waiting.dropped += 1;
             waiting.counters.tasks_dropped += 1;
         }
         drop(waiting);
-        // Only a counter that is full can refuse, and then the thread is about to wake anyway.
-        let _ = write(self.queue.bell.as_fd(), &1_u64.to_ne_bytes());
+        self.queue.ring();
+        taken
+    }
+
+    /// The start of a job has been told: what it prints may be told from now on.
+    pub fn start_told(&self, job: JobId) {
+        if self.queue.turns.start(job) {
+            self.queue.ring();
+        }
+    }
+
+    /// A job has ended; what it has printed is told at once.
+    pub fn ended(&mut self, job: JobId) {
+        self.ends += u64::from(self.hand_over(Task::Ended(job)));
+    }
+
+    /// All ends that were handed over so far.
+    pub fn ends(&self) -> Ends {
+        Ends(self.ends)
+    }
+
+    /// Whether all has been told that the jobs of these ends have printed.
+    pub fn has_told_output_of(&self, ends: Ends) -> bool {
+        self.queue.turns.ended() >= ends.0
+    }
+
+    /// Pends until that may be true of more.
+    pub async fn output_told(&self) {
+        self.queue.turns.moved().await;
     }
 
     /// What has been counted. Never waits for the disk.
@@ -140,6 +198,9 @@ struct DiskThread {
     owed: BTreeMap<InstanceName, (InstanceId, u64)>,
     /// When they are tried again.
     reserve_at: Option<Instant>,
+    /// Jobs that have ended and whose output is to be told to its end, in the order of their ends, and until when it
+    /// may wait for their starts to be told. As many as the tasks at most.
+    ends: VecDeque<(JobId, Instant)>,
     queue: Arc<Queue>,
     answers: mpsc::Sender<Input>,
 }
@@ -148,13 +209,15 @@ impl DiskThread {
     fn run(mut self) {
         let mut failing = false;
         loop {
-            let ended = self.work();
-            let again = self.parts.follower.drain(&mut log_line);
+            let tasks = self.take_tasks();
+            // First what somebody may wait to read: a write to a slow disk would hold it up.
+            let look_at = self.tell_output();
+            let ended = self.work(tasks);
             self.queue.lock().counters.output = self.parts.follower.counters();
             if ended {
                 return;
             }
-            let again = again.into_iter().chain(self.reserve_at).min();
+            let again = look_at.into_iter().chain(self.reserve_at).min();
             if let Some(error) = self.parts.follower.trouble() {
                 let error = anyhow::Error::from(error);
                 tracing::error!("{error:#}");
@@ -195,8 +258,31 @@ impl DiskThread {
         }
     }
 
-    /// Does all tasks that are there. Returns whether the thread is to end.
-    fn work(&mut self) -> bool {
+    /// Tells what jobs have printed, and of those that have ended all of it. Gives back when to look again.
+    fn tell_output(&mut self) -> Option<Instant> {
+        self.queue.turns.hold(true);
+        let again = self.parts.follower.drain(&mut log_line);
+        let mut told = 0;
+        while let Some((job, by)) = self.ends.front() {
+            if !self.queue.turns.has_started(*job) && !until(*by).is_zero() {
+                break;
+            }
+            self.parts.follower.finish(*job, &mut log_line);
+            self.ends.pop_front();
+            told += 1;
+        }
+        if told > 0 {
+            self.queue.turns.end(told);
+        }
+        let held_until = self.ends.front().map(|(_, by)| *by);
+        if held_until.is_none() && !self.parts.follower.holds() {
+            self.queue.turns.hold(false);
+        }
+        again.into_iter().chain(held_until).min()
+    }
+
+    /// All tasks that are there.
+    fn take_tasks(&mut self) -> VecDeque<Task> {
         let mut waiting = self.queue.lock();
         let tasks = std::mem::take(&mut waiting.tasks);
         let dropped = std::mem::take(&mut waiting.dropped);
@@ -206,6 +292,17 @@ impl DiskThread {
                 "{dropped} records were dropped; a restart of the daemon would know less"
             );
         }
+        for task in &tasks {
+            match task {
+                Task::Ended(job) => self.ends.push_back((*job, in_the_future(TURN_MAX))),
+                Task::Knowledge(..) | Task::ReserveEpochs(..) | Task::End => {}
+            }
+        }
+        tasks
+    }
+
+    /// Does tasks. Returns whether the thread is to end.
+    fn work(&mut self, tasks: VecDeque<Task>) -> bool {
         let mut ended = false;
         let mut reservations = Vec::new();
         for task in tasks {

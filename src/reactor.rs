@@ -21,11 +21,11 @@ use tokio::time::sleep_until;
 use crate::action::{ExecEvent, Executor};
 use crate::bus::{Counters, Order, Pulse, Update, Updates, Whole};
 use crate::clock::Clock;
-use crate::disk::{Disk, Task};
-use crate::machine::Machine;
+use crate::disk::{Disk, Ends, TURN_MAX, Task};
 use crate::machine::job::InstanceId;
 use crate::machine::kernel::{KernelDump, KernelEvent};
 use crate::machine::message::{Changes, Event, Input, Output};
+use crate::machine::{Machine, Time};
 use crate::report;
 use crate::source::netlink::{
     self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched,
@@ -74,6 +74,9 @@ pub struct Reactor {
 /// What others are told.
 enum News {
     Event(Event),
+    /// The end of a job, which is told behind all that it has printed, and behind what was printed by others that
+    /// ended before it; or at this time, whatever the disk thread does.
+    Ended(Event, Ends, Time),
     Changed(InstanceId),
     Gone(InstanceId),
     Finished,
@@ -93,6 +96,8 @@ enum Wake {
     Dump(Result<KernelDump, NetlinkError>),
     Job(ExecEvent),
     Answer(Option<Input>),
+    /// The disk thread has told what some jobs have printed, or the time for that is over.
+    OutputTold,
     Deadline,
 }
 
@@ -149,7 +154,7 @@ impl Reactor {
                 Wake::Job(event) => self.job(event),
                 Wake::Answer(Some(input)) => self.input(input),
                 // The disk thread has ended: it has said why.
-                Wake::Answer(None) => {}
+                Wake::Answer(None) | Wake::OutputTold => {}
                 Wake::Deadline => self.machine.handle_timeout(self.clock.now()),
             }
         }
@@ -164,7 +169,8 @@ impl Reactor {
         answers: &mut mpsc::Receiver<Input>,
     ) -> Wake {
         let now = self.clock.now();
-        let tell_at = (!self.news.is_empty()).then(|| now + NEWS_HELD_MAX);
+        let end_held = self.end_held(now);
+        let tell_at = end_held.or_else(|| (!self.news.is_empty()).then(|| now + NEWS_HELD_MAX));
         let deadline = self
             .machine
             .next_deadline()
@@ -200,6 +206,7 @@ impl Reactor {
             order = orders.recv() => Wake::Order(order),
             () = timer => Wake::Deadline,
             answer = answers.recv(), if answers_open => Wake::Answer(answer),
+            () = self.disk.output_told(), if end_held.is_some() => Wake::OutputTold,
         }
     }
 
@@ -252,7 +259,7 @@ impl Reactor {
         match event {
             ExecEvent::Spawned { job, pid, at: _ } => self.input(Input::Spawned { job, pid }),
             ExecEvent::Ended { job, exit, at: _ } => {
-                self.disk.send(Task::Ended(job));
+                self.disk.ended(job);
                 self.input(Input::Ended { job, exit });
             }
             ExecEvent::Hangs {
@@ -345,6 +352,11 @@ impl Reactor {
             Output::Remember { name, knowledge } => {
                 self.disk.send(Task::Knowledge(name, knowledge));
             }
+            Output::Event(event @ Event::JobEnded { .. }) => {
+                let until = self.clock.now() + TURN_MAX;
+                let news = News::Ended(event, self.disk.ends(), until);
+                self.news.push_back(news);
+            }
             Output::Event(event) => self.news.push_back(News::Event(event)),
             Output::Changed(id) => self.news.push_back(News::Changed(id)),
             Output::Gone(id) => self.news.push_back(News::Gone(id)),
@@ -365,34 +377,55 @@ impl Reactor {
         self.answers.push_back(answer);
     }
 
+    /// Until when the end of a job that is the next to be told waits for what the job has printed; `None`: it does
+    /// not.
+    fn end_held(&self, now: Time) -> Option<Time> {
+        match self.news.front() {
+            Some(News::Ended(_, ends, until)) => {
+                let held = *until > now && !self.disk.has_told_output_of(*ends);
+                held.then_some(*until)
+            }
+            Some(News::Event(_) | News::Changed(_) | News::Gone(_) | News::Finished) | None => None,
+        }
+    }
+
     /// Tells the oldest of what there is to tell, in its order. A view is that of now.
     fn tell(&mut self) {
         let now = self.clock.now();
         let waiting = self.news.len();
-        let count = NEWS_AT_ONCE.max(waiting.saturating_sub(NEWS_MAX));
-        for news in self.news.drain(..count.min(waiting)) {
-            match news {
-                News::Event(event) => {
-                    if let Event::Reloaded(changes) = &event
-                        && let Some(asked) = self.reload_asked.take()
-                    {
-                        // Whoever asked may have gone.
-                        drop(asked.send(changes.clone()));
-                    }
-                    report::log(&event, now);
-                    let about_kernel = event.instance().is_none();
-                    let kernel = about_kernel.then(|| Box::new(self.machine.kernel_view()));
-                    self.updates.send(Update::Event(Arc::new(event), kernel));
-                }
-                News::Changed(id) => {
+        let too_much = waiting.saturating_sub(NEWS_MAX);
+        for told in 0..NEWS_AT_ONCE.max(too_much) {
+            if told >= too_much && self.end_held(now).is_some() {
+                return;
+            }
+            match self.news.pop_front() {
+                None => return,
+                Some(News::Event(event) | News::Ended(event, ..)) => self.tell_event(event, now),
+                Some(News::Changed(id)) => {
                     if let Some(view) = self.machine.view(id, now) {
                         self.updates.send(Update::Instance(Arc::new(view)));
                     }
                 }
-                News::Gone(id) => self.updates.send(Update::Gone(id)),
-                News::Finished => self.updates.send(Update::Finished),
+                Some(News::Gone(id)) => self.updates.send(Update::Gone(id)),
+                Some(News::Finished) => self.updates.send(Update::Finished),
             }
         }
+    }
+
+    fn tell_event(&mut self, event: Event, now: Time) {
+        if let Event::Reloaded(changes) = &event
+            && let Some(asked) = self.reload_asked.take()
+        {
+            // Whoever asked may have gone.
+            drop(asked.send(changes.clone()));
+        }
+        report::log(&event, now);
+        if let Event::JobStarted { job, .. } = &event {
+            self.disk.start_told(*job);
+        }
+        let about_kernel = event.instance().is_none();
+        let kernel = about_kernel.then(|| Box::new(self.machine.kernel_view()));
+        self.updates.send(Update::Event(Arc::new(event), kernel));
     }
 }
 

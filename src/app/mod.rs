@@ -164,14 +164,15 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     };
     let follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
     let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
+    let life = prepare::life();
     let parts = DiskParts {
         run_log: prepared.run_log.clone(),
         epochs: prepared.epochs,
         follower,
+        life,
     };
     let (disk, disk_thread) =
         Disk::start(parts, answer_sender).map_err(AppError::system("start the disk thread"))?;
-    let life = prepare::life();
     let machine = Machine::new(&config.settings, &prepared.restored, life, clock.now());
     let executor = ExecutorOptions {
         output_directory: paths.output_dir(),

@@ -21,6 +21,7 @@ mod hooks;
 mod leftovers;
 mod logging;
 mod netlink;
+mod order;
 mod overrun;
 mod places;
 mod process;

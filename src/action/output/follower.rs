@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::super::now;
 use super::OutputName;
 use super::files::{CHUNK_SIZE, OutputFile};
-use super::holders::held;
+use super::held::{HasStarted, Held};
+use super::holders;
 use super::lines::ChunkEnd;
 use super::stage::{News, Stage};
 use super::watch::{AGAIN_AFTER, Watch};
@@ -106,6 +107,8 @@ struct Followed {
 /// Follows the output files of one directory. See the file's head.
 pub struct OutputFollower {
     directory: PathBuf,
+    /// Files that are not looked at before the start of their job has been told.
+    held: Held,
     watch: Watch,
     files: BTreeMap<String, Followed>,
     /// Files that were not read to their end for want of time.
@@ -133,6 +136,7 @@ impl OutputFollower {
         }
         let mut follower = Self {
             directory: directory.to_owned(),
+            held: Held::default(),
             watch: Watch::new(directory, now()),
             files: BTreeMap::new(),
             unfinished: BTreeSet::new(),
@@ -149,6 +153,17 @@ impl OutputFollower {
         self.watch.as_fd()
     }
 
+    /// Tells nothing of a job before `has_started` says that its start has been told, or some time has passed. A file
+    /// that is not looked at just grows on the disk, so this costs no memory and blocks nobody.
+    pub fn hold_until(&mut self, has_started: HasStarted) {
+        self.held = Held::until(has_started);
+    }
+
+    /// Whether anything is held back: come again when another start has been told.
+    pub fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// What keeps it from its work, to be told once.
     pub fn trouble(&mut self) -> Option<OutputError> {
         self.watch.trouble()
@@ -160,6 +175,9 @@ impl OutputFollower {
         let now = now();
         if self.watch.try_again(now) {
             self.counters.failures += u64::from(self.take_up_all().is_err());
+        }
+        for (name, news) in self.held.all() {
+            self.visit(&name, news, now, sink);
         }
         for name in std::mem::take(&mut self.unfinished) {
             self.visit(&name, News::Closed, now, sink);
@@ -186,6 +204,29 @@ impl OutputFollower {
         }
     }
 
+    /// Tells all that a job has printed by its end, which has come, and what was left out of it. To be called after
+    /// a [`drain`](Self::drain) that followed the end.
+    pub fn finish(&mut self, job: JobId, sink: &mut dyn FnMut(OutputLine<'_>)) {
+        let now = now();
+        let files = self.files.iter();
+        let names: Vec<String> = files
+            .filter(|(_, followed)| followed.file.name.job == job)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in names {
+            for _ in 0..ROUNDS_MAX {
+                if !self.unfinished.remove(&name) {
+                    break;
+                }
+                self.visit(&name, News::Closed, now, sink);
+            }
+            if let Some(followed) = self.files.get_mut(&name) {
+                let OutputFile { name, budget, .. } = &mut followed.file;
+                budget.say_last(&mut |text| sink(line(name, text)));
+            }
+        }
+    }
+
     /// What has been counted.
     pub fn counters(&self) -> OutputCounters {
         OutputCounters {
@@ -204,7 +245,12 @@ impl OutputFollower {
             };
             [look_at, followed.file.budget.say_at()]
         });
-        deadlines.flatten().chain(self.watch.again_at()).min()
+        let others = self
+            .watch
+            .again_at()
+            .into_iter()
+            .chain(self.held.until_at());
+        deadlines.flatten().chain(others).min()
     }
 
     fn read_events(&mut self) -> BTreeMap<String, News> {
@@ -233,7 +279,9 @@ impl OutputFollower {
         now: Instant,
         sink: &mut dyn FnMut(OutputLine<'_>),
     ) {
-        if !self.files.contains_key(name) && !self.take_up(name, now) {
+        if !self.files.contains_key(name)
+            && (self.held.hold(name, news, now) || !self.take_up(name, now))
+        {
             return;
         }
         let Some(followed) = self.files.get_mut(name) else {
@@ -342,7 +390,7 @@ impl OutputFollower {
         if due.is_empty() {
             return;
         }
-        let held = held(&due);
+        let held = holders::held(&due);
         for name in due {
             if !held.contains_key(&name) {
                 // Whoever wrote last had closed the file before the look, so this is its end.

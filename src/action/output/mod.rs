@@ -18,6 +18,7 @@
 
 mod files;
 mod follower;
+mod held;
 mod holders;
 mod lines;
 mod spare;
@@ -32,6 +33,7 @@ use crate::machine::job::{Action, Job, JobId, Role};
 pub(super) use spare::{OutputFate, Spare, make_room};
 
 pub use follower::{OutputCounters, OutputError, OutputFollower, OutputLine};
+pub use held::HasStarted;
 
 /// The name of an output file, `INSTANCE.ACTION.ROLE-EPOCH.JOB`: all that is needed to label its lines, in this
 /// life of the daemon and the next. At most 134 bytes, of the 255 that a name may have.
