@@ -9,6 +9,8 @@
 //!   timers  ─┘                                  └─▶ updates    views
 //! ```
 
+mod news;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -19,13 +21,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use crate::action::{ExecEvent, Executor};
-use crate::bus::{Counters, Order, Pulse, Update, Updates, Whole};
+use crate::bus::{Counters, Order, Pulse, Updates, Whole};
 use crate::clock::Clock;
-use crate::disk::{Disk, Ends, TURN_MAX, Task};
-use crate::machine::job::InstanceId;
+use crate::disk::{Disk, TURN_MAX, Task};
+use crate::machine::Machine;
 use crate::machine::kernel::{KernelDump, KernelEvent};
 use crate::machine::message::{Changes, Event, Input, Output};
-use crate::machine::{Machine, Time};
 use crate::report;
 use crate::source::netlink::{
     self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched,
@@ -40,14 +41,9 @@ const READS_MAX: u32 = 64;
 /// the process exists, or after this time.
 const NEWS_HELD_MAX: Duration = Duration::from_millis(1);
 
-/// How much is told before the next input is handled: with thousands of instances one dump has news of each, and
-/// the loss of a role must not wait until all of it is told.
-const NEWS_AT_ONCE: usize = 256;
-
-/// How much may wait to be told. More is told at once, whatever waits for it.
-const NEWS_MAX: usize = 16_384;
-
 type DumpTask = Pin<Box<dyn Future<Output = Result<KernelDump, NetlinkError>> + Send>>;
+
+use news::News;
 
 /// All that lives on the reactor's thread.
 pub struct Reactor {
@@ -69,17 +65,6 @@ pub struct Reactor {
     news: VecDeque<News>,
     /// Who is told what the reload that was just handed over has changed.
     reload_asked: Option<oneshot::Sender<Changes>>,
-}
-
-/// What others are told.
-enum News {
-    Event(Event),
-    /// The end of a job, which is told behind all that it has printed, and behind what was printed by others that
-    /// ended before it; or at this time, whatever the disk thread does.
-    Ended(Event, Ends, Time),
-    Changed(InstanceId),
-    Gone(InstanceId),
-    Finished,
 }
 
 /// Whether a wake-up has given the executor something to do.
@@ -375,57 +360,6 @@ impl Reactor {
             },
         };
         self.answers.push_back(answer);
-    }
-
-    /// Until when the end of a job that is the next to be told waits for what the job has printed; `None`: it does
-    /// not.
-    fn end_held(&self, now: Time) -> Option<Time> {
-        match self.news.front() {
-            Some(News::Ended(_, ends, until)) => {
-                let held = *until > now && !self.disk.has_told_output_of(*ends);
-                held.then_some(*until)
-            }
-            Some(News::Event(_) | News::Changed(_) | News::Gone(_) | News::Finished) | None => None,
-        }
-    }
-
-    /// Tells the oldest of what there is to tell, in its order. A view is that of now.
-    fn tell(&mut self) {
-        let now = self.clock.now();
-        let waiting = self.news.len();
-        let too_much = waiting.saturating_sub(NEWS_MAX);
-        for told in 0..NEWS_AT_ONCE.max(too_much) {
-            if told >= too_much && self.end_held(now).is_some() {
-                return;
-            }
-            match self.news.pop_front() {
-                None => return,
-                Some(News::Event(event) | News::Ended(event, ..)) => self.tell_event(event, now),
-                Some(News::Changed(id)) => {
-                    if let Some(view) = self.machine.view(id, now) {
-                        self.updates.send(Update::Instance(Arc::new(view)));
-                    }
-                }
-                Some(News::Gone(id)) => self.updates.send(Update::Gone(id)),
-                Some(News::Finished) => self.updates.send(Update::Finished),
-            }
-        }
-    }
-
-    fn tell_event(&mut self, event: Event, now: Time) {
-        if let Event::Reloaded(changes) = &event
-            && let Some(asked) = self.reload_asked.take()
-        {
-            // Whoever asked may have gone.
-            drop(asked.send(changes.clone()));
-        }
-        report::log(&event, now);
-        if let Event::JobStarted { job, .. } = &event {
-            self.disk.start_told(*job);
-        }
-        let about_kernel = event.instance().is_none();
-        let kernel = about_kernel.then(|| Box::new(self.machine.kernel_view()));
-        self.updates.send(Update::Event(Arc::new(event), kernel));
     }
 }
 
