@@ -37,7 +37,7 @@ pub use environment::inherited_environment;
 pub use event::ExecEvent;
 pub use executor::{Executor, ExecutorError, ExecutorOptions};
 pub use orphan::{Orphan, OrphanRecord, find_orphan};
-pub use output::{HasStarted, OutputCounters, OutputError, OutputFollower, OutputLine};
+pub use output::{HasStarted, LogRoom, OutputCounters, OutputError, OutputFollower, OutputLine};
 pub use process::{ProcessStart, init_start};
 pub use stage::staged;
 

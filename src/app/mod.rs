@@ -26,7 +26,8 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 
 use crate::action::{
-    Executor, ExecutorError, ExecutorOptions, OutputError, OutputFollower, inherited_environment,
+    Executor, ExecutorError, ExecutorOptions, LogRoom, OutputError, OutputFollower,
+    inherited_environment,
 };
 use crate::bus::{ORDERS_MAX, Order, Updates};
 use crate::clock::Clock;
@@ -107,6 +108,8 @@ pub struct RunOptions {
     pub on_ready: Box<dyn FnOnce()>,
     /// How many log records have been dropped because their queue was full, for `status`.
     pub log_dropped: Box<dyn Fn() -> u64>,
+    /// How many more lines of scripts' output the log would take now.
+    pub log_room: LogRoom,
     /// Opens the log files again.
     pub reopen_log: Box<dyn Fn()>,
     /// Logs as this configuration says, after a reload.
@@ -122,6 +125,7 @@ impl Default for RunOptions {
         Self {
             on_ready: Box::new(|| {}),
             log_dropped: Box::new(|| 0),
+            log_room: Box::new(|| usize::MAX),
             reopen_log: Box::new(|| {}),
             change_log: Box::new(|_| {}),
             entered: Entered::Yes,
@@ -162,7 +166,8 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         let _inside = runtime.enter();
         Doors::open(&config, paths)?
     };
-    let follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
+    let mut follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
+    follower.keep_within(options.log_room);
     let (answer_sender, answers) = mpsc::channel(ANSWERS_MAX);
     let life = prepare::life();
     let parts = DiskParts {

@@ -130,6 +130,7 @@ fn daemon(given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
     let options = RunOptions {
         on_ready,
         log_dropped,
+        log_room: Box::new(guard.output_room()),
         reopen_log: Box::new(move || reopened.reopen()),
         change_log,
         receive_buffer_bytes,

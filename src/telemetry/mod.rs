@@ -125,6 +125,12 @@ impl Guard {
         self.queue.counts()
     }
 
+    /// Says how many more lines of scripts' output would be taken now; may be asked on any thread.
+    pub fn output_room(&self) -> impl Fn() -> usize + Send + use<> {
+        let queue = Arc::clone(&self.queue);
+        move || queue.output_room()
+    }
+
     /// Opens the log files again: logrotate may have renamed them. Does not wait for it.
     pub fn reopen(&self) {
         self.queue.reopen();

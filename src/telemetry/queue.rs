@@ -151,6 +151,12 @@ impl Queue {
         }
     }
 
+    /// How many more records of scripts' output would be taken now.
+    pub(super) fn output_room(&self) -> usize {
+        let waiting = self.counters.waiting.load(Ordering::Relaxed);
+        OUTPUT_CAPACITY.saturating_sub(waiting)
+    }
+
     /// Opens the log files again, as soon as the writer gets to it.
     pub(super) fn reopen(&self) {
         self.order(|orders| orders.reopen = true);

@@ -1,16 +1,17 @@
 //! What a reader of the log finds in which order, and what he finds of scripts that print more than the log takes.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::netns::{self, ip};
-use crate::world::{VIP, World};
+use crate::world::{VIP, World, ms, pause};
 
 /// The lines of the log that are about each job, in their order.
 fn lines_by_job(log: &str) -> BTreeMap<String, Vec<String>> {
     let mut jobs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in log.lines() {
-        let words = line.split(' ');
-        let found = words.filter_map(|word| word.strip_prefix("job=")).next();
+        let mut words = line.split(' ');
+        let found = words.find_map(|word| word.strip_prefix("job="));
         if let Some(job) = found {
             jobs.entry(job.to_owned())
                 .or_default()
@@ -37,8 +38,9 @@ fn a_script_speaks_between_the_lines_of_its_start_and_its_end() {
                 ("c", "slow"),
                 ("d", "quick"),
             ] {
-                config += &format!(
-                    "  {name}: {{vip: {VIP}, start: HERE/{script}.sh, stop: HERE/{script}.sh, debounce: 0}}\n"
+                let _ = writeln!(
+                    config,
+                    "  {name}: {{vip: {VIP}, start: HERE/{script}.sh, stop: HERE/{script}.sh, debounce: 0}}"
                 );
             }
             world.config(&config);
@@ -81,4 +83,67 @@ fn step_of(line: &str) -> &str {
         None if line.contains(" done; it took") => "ends",
         None => line,
     }
+}
+
+/// More than the log takes at once, of each of several scripts, while nobody reads the log.
+#[test]
+fn scripts_that_burst_at_once_keep_their_last_words() {
+    netns::run(
+        "order::scripts_that_burst_at_once_keep_their_last_words",
+        || {
+            const LINES: u32 = 700;
+            let names = ["a", "b", "c", "d", "e", "f"];
+            let world = World::new();
+            world.script(
+                "burst.sh",
+                &format!("seq 1 {LINES}\necho last words of $KEEPSTART_INSTANCE"),
+            );
+            let mut config = "instances:\n".to_owned();
+            for name in names {
+                let _ = writeln!(
+                    config,
+                    "  {name}: {{vip: {VIP}, start: HERE/burst.sh, stop: 'true'}}"
+                );
+            }
+            world.config(&config);
+            ip(&format!("addr add {VIP}/32 dev lo"));
+            let (mut log, log_end) = std::io::pipe().unwrap();
+            let daemon = world.daemon_unready(|command| {
+                command.stderr(log_end);
+            });
+            world.until("an answer", || world.keepstart(&["status"]).code != 3);
+            for name in names {
+                world.settles(name, "MASTER", "running");
+            }
+            // The pipe and the queue are full by now, and somebody begins to read.
+            pause(ms(1500));
+            let reader = std::thread::spawn(move || {
+                let mut text = String::new();
+                std::io::Read::read_to_string(&mut log, &mut text).map(|_| text)
+            });
+            pause(ms(2500));
+            daemon.end();
+            let log = reader.join().unwrap().unwrap();
+            for name in names {
+                let of_it = |line: &&str| line.contains(&format!(" {name}: | "));
+                let lines: Vec<_> = log.lines().filter(of_it).collect();
+                let last = format!("last words of {name}");
+                assert!(
+                    lines.iter().any(|line| line.contains(&last)),
+                    "{name}: {log}"
+                );
+                let left_out = |line: &&str| -> Option<u32> {
+                    let (_, rest) = line.split_once("[keepstart: ")?;
+                    rest.split_once(" lines left out]")?.0.parse().ok()
+                };
+                let (said, sentences): (Vec<_>, Vec<_>) =
+                    lines.into_iter().partition(|line| left_out(line).is_none());
+                let missing: u32 = sentences.iter().filter_map(left_out).sum();
+                let said = u32::try_from(said.len()).unwrap();
+                assert!(said >= 6 && missing > 0, "{name}: {said} and {missing}");
+                assert_eq!(said + missing, LINES + 1, "{name}: {log}");
+            }
+            assert!(!log.contains("log records were dropped"), "{log}");
+        },
+    );
 }

@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags, SeekFrom, fallocate, fl
 use rustix::io::Errno;
 
 use super::OutputName;
-use super::lines::{Budget, ChunkEnd, Cut, Fate, LINE_MAX, cut, whole_lines};
+use super::lines::{Budget, ChunkEnd, Cut, Fate, LAST_WORDS, LINE_MAX, cut, whole_lines};
 
 /// What is read at once, in bytes. Many times `LINE_MAX`, so every full chunk holds a line or a piece of one.
 pub(super) const CHUNK_SIZE: usize = 64 * 1024;
@@ -91,16 +91,20 @@ impl OutputFile {
         free
     }
 
-    /// Reads on and tells lines, within the budget. `end` says whether a last line without an end is told.
+    /// Reads on and tells lines, within the budget and at most `share` of them. `end` says whether a last line without
+    /// an end is told.
     pub(super) fn read(
         &mut self,
         end: ChunkEnd,
         now: Instant,
-        buffer: &mut [u8],
+        (buffer, mut share): (&mut [u8], usize),
         tell: &mut dyn FnMut(&OutputName, &str),
     ) -> io::Result<Visit> {
         let mut visit = Visit::default();
-        self.budget.say(now, &mut |text| tell(&self.name, text));
+        if let Some(rest) = share.checked_sub(LAST_WORDS) {
+            self.budget.say(now, &mut |text| tell(&self.name, text));
+            share = rest;
+        }
         let size = self.file.metadata()?.len();
         if self.is_rewritten(size)? {
             visit.truncated = true;
@@ -121,7 +125,17 @@ impl OutputFile {
                 ChunkEnd::Open
             };
             let taken = match chunk.iter().position(|&byte| byte != 0) {
-                Some(0) => self.tell_lines(chunk, end, now, &mut visit, tell),
+                Some(0) => {
+                    let told = &mut |text: &str| tell(&self.name, text);
+                    Self::tell_lines(
+                        &mut self.budget,
+                        chunk,
+                        end,
+                        (now, &mut share),
+                        &mut visit,
+                        told,
+                    )
+                }
                 Some(zeros) => to_u64(zeros),
                 None if length == 0 => 0,
                 None => data_after(&self.file, self.position + to_u64(length))? - self.position,
@@ -151,28 +165,28 @@ impl OutputFile {
 
     /// Tells the whole lines of a chunk; gives back how many bytes they take.
     fn tell_lines(
-        &mut self,
+        budget: &mut Budget,
         chunk: &[u8],
         end: ChunkEnd,
-        now: Instant,
+        (now, share): (Instant, &mut usize),
         visit: &mut Visit,
-        tell: &mut dyn FnMut(&OutputName, &str),
+        tell: &mut dyn FnMut(&str),
     ) -> u64 {
         let mut text = String::new();
         let mut taken = 0;
         while let Some(rest) = chunk.get(taken..) {
-            if self.budget.is_silent()
+            if budget.is_silent()
                 && let Some(lines) = whole_lines(rest).and_then(|length| rest.get(..length))
             {
-                visit.lines_left_out += self.budget.leave_out(lines, now);
+                visit.lines_left_out += budget.leave_out(lines, now);
                 taken += lines.len();
                 continue;
             }
             let Some(first) = cut(rest, end) else { break };
             taken += first.taken;
-            match self.budget.take_line(&first, &mut text, now) {
+            match budget.take_line(&first, &mut text, share, now) {
                 Fate::Told => {
-                    tell(&self.name, &text);
+                    tell(&text);
                     visit.lines += 1;
                 }
                 Fate::LeftOut => visit.lines_left_out += 1,

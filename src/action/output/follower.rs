@@ -1,5 +1,8 @@
 //! The follower: owns the directory of output files and reads them as they grow. It belongs to the disk thread,
-//! waits for nothing itself, and tells its owner when to come back; `watch` says which files have changed.
+//! waits for nothing itself, and tells its owner when to come back; `watch` says which files have changed, `removal`
+//! ends what nobody writes any more.
+
+mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
@@ -16,8 +19,8 @@ use super::super::now;
 use super::OutputName;
 use super::files::{CHUNK_SIZE, OutputFile};
 use super::held::{HasStarted, Held};
-use super::holders;
 use super::lines::ChunkEnd;
+use super::room::{LogRoom, Room};
 use super::stage::{News, Stage};
 use super::watch::{AGAIN_AFTER, Watch};
 use crate::machine::job::{Action, JobId, Role};
@@ -109,6 +112,7 @@ pub struct OutputFollower {
     directory: PathBuf,
     /// Files that are not looked at before the start of their job has been told.
     held: Held,
+    room: Room,
     watch: Watch,
     files: BTreeMap<String, Followed>,
     /// Files that were not read to their end for want of time.
@@ -137,6 +141,7 @@ impl OutputFollower {
         let mut follower = Self {
             directory: directory.to_owned(),
             held: Held::default(),
+            room: Room::new(Box::new(|| usize::MAX)),
             watch: Watch::new(directory, now()),
             files: BTreeMap::new(),
             unfinished: BTreeSet::new(),
@@ -159,6 +164,11 @@ impl OutputFollower {
         self.held = Held::until(has_started);
     }
 
+    /// Tells no more than the log has room for; `room` is asked before each file.
+    pub fn keep_within(&mut self, room: LogRoom) {
+        self.room = Room::new(room);
+    }
+
     /// Whether anything is held back: come again when another start has been told.
     pub fn holds(&self) -> bool {
         !self.held.is_empty()
@@ -179,7 +189,9 @@ impl OutputFollower {
         for (name, news) in self.held.all() {
             self.visit(&name, news, now, sink);
         }
-        for name in std::mem::take(&mut self.unfinished) {
+        let unfinished = std::mem::take(&mut self.unfinished);
+        self.room.share_among(unfinished.len());
+        for name in unfinished {
             self.visit(&name, News::Closed, now, sink);
         }
         for _ in 0..ROUNDS_MAX {
@@ -187,6 +199,7 @@ impl OutputFollower {
             if news.is_empty() {
                 break;
             }
+            self.room.share_among(news.len());
             for (name, news) in news {
                 self.visit(&name, news, now, sink);
             }
@@ -195,7 +208,13 @@ impl OutputFollower {
         self.look_for_holders(now, sink);
         for followed in self.files.values_mut() {
             let OutputFile { name, budget, .. } = &mut followed.file;
-            budget.say(now, &mut |text| sink(line(name, text)));
+            if budget.say_at().is_some_and(|at| at <= now) {
+                if self.room.has_room_for_last_words() {
+                    budget.say(now, &mut |text| sink(line(name, text)));
+                } else {
+                    budget.postpone(now);
+                }
+            }
         }
         if self.unfinished.is_empty() {
             self.next_deadline()
@@ -220,9 +239,13 @@ impl OutputFollower {
                 }
                 self.visit(&name, News::Closed, now, sink);
             }
+            // A last line without an end is the job's last word, even if what it left behind goes on to print.
+            self.read(&name, ChunkEnd::Final, now, sink);
             if let Some(followed) = self.files.get_mut(&name) {
                 let OutputFile { name, budget, .. } = &mut followed.file;
-                budget.say_last(&mut |text| sink(line(name, text)));
+                if self.room.has_room_for_last_words() {
+                    budget.say_last(&mut |text| sink(line(name, text)));
+                }
             }
         }
     }
@@ -297,7 +320,7 @@ impl OutputFollower {
         if more {
             self.unfinished.insert(name.to_owned());
         } else if is_check && end == ChunkEnd::Final {
-            self.remove(name, sink);
+            self.remove(name, now, sink);
         }
     }
 
@@ -343,7 +366,8 @@ impl OutputFollower {
             return false;
         };
         let mut tell = |name: &OutputName, text: &str| sink(line(name, text));
-        let read = followed.file.read(end, now, &mut self.buffer, &mut tell);
+        let within = (&mut self.buffer[..], self.room.share());
+        let read = followed.file.read(end, now, within, &mut tell);
         let Ok(visit) = read else {
             self.counters.failures += 1;
             return false;
@@ -353,68 +377,6 @@ impl OutputFollower {
         self.counters.bytes_left_out += visit.bytes_left_out;
         self.counters.truncations += u64::from(visit.truncated);
         visit.more
-    }
-
-    /// Visits the files of which the lock is to be tried again.
-    fn try_locks(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
-        let is_due = |stage: Stage| match stage {
-            Stage::Closing { look_at, .. } => look_at <= now,
-            Stage::Written | Stage::Left { .. } | Stage::Held { .. } => false,
-        };
-        let files = self.files.iter();
-        let due: Vec<String> = files
-            .filter(|(_, followed)| is_due(followed.stage))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in due {
-            self.visit(&name, News::Changed, now, sink);
-        }
-    }
-
-    /// Unlinks the files that nobody has open: all that wait for the look, when one of them is due.
-    fn look_for_holders(&mut self, now: Instant, sink: &mut dyn FnMut(OutputLine<'_>)) {
-        let is_due = |stage: Stage| match stage {
-            Stage::Left { look_at } | Stage::Held { look_at } => look_at <= now,
-            Stage::Written | Stage::Closing { .. } => false,
-        };
-        if !self.files.values().any(|followed| is_due(followed.stage)) {
-            return;
-        }
-        let waits = |stage: Stage| matches!(stage, Stage::Left { .. } | Stage::Held { .. });
-        let due: BTreeSet<String> = self
-            .files
-            .iter()
-            .filter(|(name, followed)| waits(followed.stage) && !self.unfinished.contains(*name))
-            .map(|(name, _)| name.clone())
-            .collect();
-        if due.is_empty() {
-            return;
-        }
-        let held = holders::held(&due);
-        for name in due {
-            if !held.contains_key(&name) {
-                // Whoever wrote last had closed the file before the look, so this is its end.
-                self.read(&name, ChunkEnd::Final, now, sink);
-                self.remove(&name, sink);
-            } else if let Some(followed) = self.files.get_mut(&name) {
-                followed.stage = Stage::held(now);
-            }
-        }
-    }
-
-    fn remove(&mut self, name: &str, sink: &mut dyn FnMut(OutputLine<'_>)) {
-        let Some(mut followed) = self.files.remove(name) else {
-            return;
-        };
-        let OutputFile {
-            name: own, budget, ..
-        } = &mut followed.file;
-        budget.say_last(&mut |text| sink(line(own, text)));
-        // Somebody may have tidied up.
-        match fs::remove_file(self.directory.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.failures += 1,
-            Ok(()) | Err(_) => {}
-        }
     }
 }
 

@@ -114,9 +114,8 @@ pub(super) fn render(cut: &Cut<'_>, text: &mut String) {
     }
 }
 
-/// Lines that a file may have told at once. Fewer than the log's queue takes of such lines (512): what falls
-/// there is the end of a burst, and the last line of a script that fails is the one that people look for. What is
-/// left out here has its last lines told when the queue has emptied.
+/// Lines that a file may have told at once, where the log has room for them. What is left out here has its last lines
+/// told later: the last line of a script that fails is the one that people look for.
 pub(super) const BURST_LINES: u32 = 400;
 
 /// Lines that a file may have told in a second for longer.
@@ -127,6 +126,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// Of what is left out the last lines are told all the same: a script's last words are the interesting ones.
 const LAST_LINES: usize = 5;
+
+/// The most lines in which what was left out is said.
+pub(super) const LAST_WORDS: usize = LAST_LINES + 1;
 
 /// How much of a file may be told, and what was not.
 #[derive(Debug)]
@@ -193,12 +195,20 @@ impl Budget {
     }
 
     /// Takes a line in; its text is in `text` if it is to be told.
-    pub(super) fn take_line(&mut self, cut: &Cut<'_>, text: &mut String, now: Instant) -> Fate {
+    /// `share` is how many the log has room for.
+    pub(super) fn take_line(
+        &mut self,
+        cut: &Cut<'_>,
+        text: &mut String,
+        share: &mut usize,
+        now: Instant,
+    ) -> Fate {
         self.earn(now);
         if self.left_out.is_none()
-            && let Some(lines) = self.lines.checked_sub(1)
+            && let (Some(lines), Some(rest)) = (self.lines.checked_sub(1), share.checked_sub(1))
         {
             self.lines = lines;
+            *share = rest;
             render(cut, text);
             return Fate::Told;
         }
@@ -249,6 +259,13 @@ impl Budget {
     pub(super) fn say(&mut self, now: Instant, tell: &mut dyn FnMut(&str)) {
         if self.say_at().is_some_and(|at| at <= now) {
             self.say_last(tell);
+        }
+    }
+
+    /// It is time to say what was left out, and there is no room: some time later.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        if let Some(left_out) = &mut self.left_out {
+            left_out.since = now;
         }
     }
 

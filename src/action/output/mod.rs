@@ -21,6 +21,7 @@ mod follower;
 mod held;
 mod holders;
 mod lines;
+mod room;
 mod spare;
 mod stage;
 mod watch;
@@ -34,6 +35,7 @@ pub(super) use spare::{OutputFate, Spare, make_room};
 
 pub use follower::{OutputCounters, OutputError, OutputFollower, OutputLine};
 pub use held::HasStarted;
+pub use room::LogRoom;
 
 /// The name of an output file, `INSTANCE.ACTION.ROLE-EPOCH.JOB`: all that is needed to label its lines, in this
 /// life of the daemon and the next. At most 134 bytes, of the 255 that a name may have.

@@ -328,7 +328,7 @@ fn what_was_read_is_zero_and_its_blocks_are_free() {
     for _ in 0..100 {
         io::Write::write_all(&mut writer, &b"a line of some length\n".repeat(100)).unwrap();
         let mut count = |_: &OutputName, _: &str| lines += 1;
-        file.read(ChunkEnd::Open, at, &mut buffer, &mut count)
+        file.read(ChunkEnd::Open, at, (&mut buffer, usize::MAX), &mut count)
             .unwrap();
     }
     io::Write::write_all(&mut writer, b"half a").unwrap();
@@ -349,11 +349,11 @@ fn what_was_read_is_zero_and_its_blocks_are_free() {
     let mut told = Vec::new();
     let mut tell = |_: &OutputName, text: &str| told.push(text.to_owned());
     again
-        .read(ChunkEnd::Open, now(), &mut buffer, &mut tell)
+        .read(ChunkEnd::Open, now(), (&mut buffer, usize::MAX), &mut tell)
         .unwrap();
     io::Write::write_all(&mut writer, b" line\n").unwrap();
     again
-        .read(ChunkEnd::Open, now(), &mut buffer, &mut tell)
+        .read(ChunkEnd::Open, now(), (&mut buffer, usize::MAX), &mut tell)
         .unwrap();
     assert_eq!(told, ["half a line"]);
 }
