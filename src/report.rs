@@ -7,8 +7,8 @@ use tracing::Level;
 
 use crate::config::Faults;
 use crate::machine::Time;
-use crate::machine::job::{Action, JobId, Outcome, Role};
-use crate::machine::message::Event;
+use crate::machine::job::{Action, JobId, LastJob, Outcome, Role};
+use crate::machine::message::{Changes, Event};
 use crate::machine::settings::InstanceName;
 use crate::telemetry::MessageId;
 
@@ -37,7 +37,11 @@ pub fn hanging_spawn(
          file server or disk that does not answer",
         so_far.as_secs_f64()
     );
-    let line = Line::of(Level::WARN, instance, text);
+    let line = Line {
+        level: Level::WARN,
+        text,
+        ..Line::new(Some(instance))
+    };
     line.with(action, job).serving(role, epoch).write();
 }
 
@@ -54,23 +58,17 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(level: Level, text: String) -> Self {
+    /// Without its words and their weight.
+    fn new(instance: Option<&'a InstanceName>) -> Self {
         Self {
-            level,
-            text,
-            instance: None,
+            level: Level::INFO,
+            text: String::new(),
+            instance,
             role: None,
             action: None,
             job: None,
             epoch: None,
             message_id: None,
-        }
-    }
-
-    fn of(level: Level, instance: &'a InstanceName, text: String) -> Self {
-        Self {
-            instance: Some(instance),
-            ..Self::new(level, text)
         }
     }
 
@@ -86,13 +84,6 @@ impl<'a> Line<'a> {
         Self {
             action: Some(action),
             job: Some(job),
-            ..self
-        }
-    }
-
-    fn explained(self, message_id: MessageId) -> Self {
-        Self {
-            message_id: Some(message_id),
             ..self
         }
     }
@@ -128,251 +119,192 @@ impl<'a> Line<'a> {
     }
 }
 
+/// What is said of an event, in three answers. Each is given for every event, so a new one is not forgotten in any.
 fn line_of(event: &Event, now: Time) -> Line<'_> {
+    let (level, message_id) = weight_of(event);
+    Line {
+        level,
+        message_id,
+        text: words_of(event, now),
+        ..about(event)
+    }
+}
+
+/// How much it matters, and which text of the catalog explains it.
+fn weight_of(event: &Event) -> (Level, Option<MessageId>) {
     match event {
-        Event::Transition {
-            instance,
-            to,
-            epoch,
-            ..
-        } => Line::of(Level::INFO, instance, transition(event))
-            .serving(*to, *epoch)
-            .explained(MessageId::Transition),
-        Event::Held {
-            instance,
-            to,
-            until,
-        } => {
-            let left = millis(until.since(now));
-            let text = format!("{to} is held back for {left:.0} ms, until the role is stable");
-            Line::of(Level::DEBUG, instance, text)
+        Event::Transition { .. } => (Level::INFO, Some(MessageId::Transition)),
+        Event::Reloaded(_) => (Level::INFO, Some(MessageId::Reloaded)),
+        Event::Overrun { .. } => (Level::WARN, Some(MessageId::Resynchronized)),
+        Event::JobStarted { action, .. } => (usual_level(*action), None),
+        Event::JobEnded {
+            action, outcome, ..
+        } => (level_of(*action, outcome), message_id_of(*action, outcome)),
+        Event::Held { .. } | Event::Subscribed => (Level::DEBUG, None),
+        Event::Superseded { .. } | Event::Alive { .. } | Event::Synchronized { .. } => {
+            (Level::INFO, None)
         }
-        Event::Superseded {
-            instance,
-            to,
-            epoch,
-            total,
-        } => {
-            let text = format!("{to} was overtaken and is not acted on ({total} so far)");
-            Line {
-                role: Some(*to),
-                epoch: *epoch,
-                ..Line::of(Level::INFO, instance, text)
-            }
-        }
-        Event::JobStarted { .. }
-        | Event::JobSignalled { .. }
-        | Event::JobEnded { .. }
-        | Event::Adopted { .. } => about_job(event),
-        Event::RetryScheduled {
-            instance,
-            epoch,
-            role,
-            at,
-            failures,
-            outcome,
-        } => {
-            let left = at.since(now).as_secs_f64();
-            let why = match outcome {
-                Some(outcome) => format!("the last one {outcome}"),
-                None => "is-running disagrees".to_owned(),
-            };
-            let text = format!("the next attempt is in {left:.1} s: {why} ({failures} in a row)");
-            Line::of(Level::WARN, instance, text).serving(*role, *epoch)
-        }
-        Event::Alive {
-            instance,
-            role,
-            epoch,
-            ..
-        } => Line::of(Level::INFO, instance, alive(event)).serving(*role, *epoch),
-        Event::EpochsExhausted { instance, epoch } => Line {
-            epoch: Some(*epoch),
-            ..Line::of(
-                Level::ERROR,
-                instance,
-                format!("epoch {epoch} is not on disk yet; after a power cut it may come again"),
-            )
-        },
-        Event::Subscribed
+        Event::JobSignalled { .. }
+        | Event::RetryScheduled { .. }
+        | Event::Adopted { .. }
+        | Event::DumpFailed { .. } => (Level::WARN, None),
+        Event::EpochsExhausted { .. }
         | Event::SubscriptionLost { .. }
+        | Event::AuditRepaired { .. } => (Level::ERROR, None),
+    }
+}
+
+/// Whose it is, and what it serves.
+fn about(event: &Event) -> Line<'_> {
+    let line = Line::new(event.instance());
+    match event {
+        Event::JobStarted {
+            role,
+            epoch,
+            action,
+            job,
+            ..
+        }
+        | Event::JobSignalled {
+            role,
+            epoch,
+            action,
+            job,
+            ..
+        }
+        | Event::JobEnded {
+            role,
+            epoch,
+            action,
+            job,
+            ..
+        }
+        | Event::Adopted {
+            role,
+            epoch,
+            action,
+            job,
+            ..
+        } => line.serving(*role, *epoch).with(*action, *job),
+        Event::Transition {
+            to: role, epoch, ..
+        }
+        | Event::RetryScheduled { role, epoch, .. }
+        | Event::Alive { role, epoch, .. } => line.serving(*role, *epoch),
+        Event::Superseded { to, epoch, .. } => Line {
+            role: Some(*to),
+            epoch: *epoch,
+            ..line
+        },
+        Event::EpochsExhausted { epoch, .. } => Line {
+            epoch: Some(*epoch),
+            ..line
+        },
+        Event::Held { .. }
         | Event::Overrun { .. }
+        | Event::Subscribed
+        | Event::SubscriptionLost { .. }
         | Event::Synchronized { .. }
         | Event::DumpFailed { .. }
         | Event::AuditRepaired { .. }
-        | Event::Reloaded { .. } => about_all(event),
+        | Event::Reloaded(_) => line,
     }
 }
 
-/// What concerns one job.
-fn about_job(event: &Event) -> Line<'_> {
-    if let Event::JobStarted {
-        instance,
-        job,
-        action,
-        command,
-        epoch,
-        role,
-        reason,
-        ..
-    } = event
-    {
-        let text = format!("{action} {command}: {reason}");
-        let line = Line::of(usual_level(*action), instance, text);
-        return line.with(*action, *job).serving(*role, *epoch);
-    }
-    if let Event::JobEnded {
-        instance,
-        job,
-        action,
-        epoch,
-        role,
-        outcome,
-        ..
-    } = event
-    {
-        let line = Line {
-            message_id: message_id_of(*action, outcome),
-            ..Line::of(level_of(*action, outcome), instance, job_ended(event))
-        };
-        return line.with(*action, *job).serving(*role, *epoch);
-    }
-    if let Event::Adopted {
-        instance,
-        job,
-        action,
-        epoch,
-        role,
-        pid,
-    } = event
-    {
-        let line = Line::of(Level::WARN, instance, adopted(*action, *pid));
-        return line.with(*action, *job).serving(*role, *epoch);
-    }
-    if let Event::JobSignalled {
-        instance,
-        job,
-        action,
-        epoch,
-        role,
-        signal,
-        because,
-    } = event
-    {
-        let text = format!("{action} is sent {}: {because}", signal.as_str());
-        let line = Line::of(Level::WARN, instance, text);
-        return line.with(*action, *job).serving(*role, *epoch);
-    }
-    about_all(event)
-}
-
-/// What concerns no single instance.
-fn about_all(event: &Event) -> Line<'_> {
-    if let Event::Reloaded(changes) = event {
-        let text = format!(
-            "configuration reloaded: {} added, {} changed, {} removed, {} unchanged",
-            changes.added.len(),
-            changes.changed.len(),
-            changes.removed.len(),
-            changes.unchanged,
-        );
-        return Line::new(Level::INFO, text).explained(MessageId::Reloaded);
-    }
-    if let Event::Synchronized { addresses } = event {
-        let text = format!("addresses are followed; {addresses} of those in the file are here");
-        return Line::new(Level::INFO, text);
-    }
-    if let Event::SubscriptionLost { error } = event {
-        let text = format!("the kernel's notifications are lost, addresses are polled: {error}");
-        return Line::new(Level::ERROR, text);
-    }
-    if let Event::Overrun { total } = event {
-        let text = format!("the kernel dropped notifications ({total} times so far); reading anew");
-        return Line::new(Level::WARN, text).explained(MessageId::Resynchronized);
-    }
-    if let Event::DumpFailed { error, failures } = event {
-        let text = format!("addresses could not be read ({failures} times in a row): {error}");
-        return Line::new(Level::WARN, text);
-    }
-    if let Event::AuditRepaired { differences } = event {
-        let text = format!("the audit found {differences} changes that no notification had told");
-        return Line::new(Level::ERROR, text);
-    }
-    Line::new(
-        Level::DEBUG,
-        "the kernel's notifications are followed".into(),
-    )
-}
-
-fn transition(event: &Event) -> String {
-    let Event::Transition {
-        from,
-        to,
-        cause,
-        seen,
-        decided,
-        ..
-    } = event
-    else {
-        return String::new();
-    };
-    let held = millis(decided.since(*seen));
-    format!("{from} -> {to}: {cause} (decided {held:.1} ms after it was seen)")
-}
-
-fn job_ended(event: &Event) -> String {
-    let Event::JobEnded {
-        action,
-        outcome,
-        started,
-        spawned,
-        ended,
-        ..
-    } = event
-    else {
-        return String::new();
-    };
-    let took = millis(ended.since(*started));
-    match spawned {
-        Some(at) => {
-            let spawn = millis(at.since(*started));
-            format!(
-                "{action} {outcome}; it took {took:.1} ms (its process was there after {spawn:.1} ms)"
-            )
+/// What happened, in words.
+#[rustfmt::skip]
+fn words_of(event: &Event, now: Time) -> String {
+    match event {
+        Event::Transition { from, to, cause, seen, decided, .. } => {
+            let held = millis(decided.since(*seen));
+            format!("{from} -> {to}: {cause} (decided {held:.1} ms after it was seen)")
         }
-        None => format!("{action} {outcome}; it took {took:.1} ms"),
+        Event::Held { to, until, .. } => {
+            let left = millis(until.since(now));
+            format!("{to} is held back for {left:.0} ms, until the role is stable")
+        }
+        Event::Superseded { to, total, .. } => {
+            format!("{to} was overtaken and is not acted on ({total} so far)")
+        }
+        Event::JobStarted { action, command, reason, .. } => {
+            format!("{action} {command}: {reason}")
+        }
+        Event::JobSignalled { action, signal, because, .. } => {
+            format!("{action} is sent {}: {because}", signal.as_str())
+        }
+        Event::JobEnded { action, outcome, started, spawned, ended, .. } => {
+            let took = millis(ended.since(*started));
+            let spawn = spawn_in_words(*started, *spawned);
+            format!("{action} {outcome}; it took {took:.1} ms{spawn}")
+        }
+        Event::RetryScheduled { at, failures, outcome, .. } => {
+            let left = at.since(now).as_secs_f64();
+            let why = failure_in_words(outcome.as_ref());
+            format!("the next attempt is in {left:.1} s: {why} ({failures} in a row)")
+        }
+        Event::Adopted { action, pid, .. } => {
+            format!("{action} of the daemon's earlier life still runs as process {pid} and is waited for")
+        }
+        Event::Alive { role, since, knowledge, transitions, last_action, last_check, at, .. } => {
+            let for_s = at.since(*since).as_secs();
+            let last = last_in_words(last_action.iter().chain(last_check).map(Box::as_ref), *at);
+            format!("alive: {role} for {for_s} s, the service is {knowledge}; {transitions} transitions; {last}")
+        }
+        Event::EpochsExhausted { epoch, .. } => {
+            format!("epoch {epoch} is not on disk yet; after a power cut it may come again")
+        }
+        Event::Overrun { total } => {
+            format!("the kernel dropped notifications ({total} times so far); reading anew")
+        }
+        Event::Subscribed => "the kernel's notifications are followed".to_owned(),
+        Event::SubscriptionLost { error } => {
+            format!("the kernel's notifications are lost, addresses are polled: {error}")
+        }
+        Event::Synchronized { addresses } => {
+            format!("addresses are followed; {addresses} of those in the file are here")
+        }
+        Event::DumpFailed { error, failures } => {
+            format!("addresses could not be read ({failures} times in a row): {error}")
+        }
+        Event::AuditRepaired { differences } => {
+            format!("the audit found {differences} changes that no notification had told")
+        }
+        Event::Reloaded(changes) => changes_in_words(changes),
     }
 }
 
-fn adopted(action: Action, pid: u32) -> String {
-    format!("{action} of the daemon's earlier life still runs as process {pid} and is waited for")
+fn spawn_in_words(started: Time, spawned: Option<Time>) -> String {
+    spawned.map_or_else(String::new, |at| {
+        let after = millis(at.since(started));
+        format!(" (its process was there after {after:.1} ms)")
+    })
 }
 
-fn alive(event: &Event) -> String {
-    let Event::Alive {
-        role,
-        since,
-        knowledge,
-        transitions,
-        last_action,
-        last_check,
-        at,
-        ..
-    } = event
-    else {
-        return String::new();
-    };
-    let jobs = last_action.iter().chain(last_check);
+fn failure_in_words(outcome: Option<&Outcome>) -> String {
+    match outcome {
+        Some(outcome) => format!("the last one {outcome}"),
+        None => "is-running disagrees".to_owned(),
+    }
+}
+
+/// What came of the last start or stop and of the last is-running.
+fn last_in_words<'a>(jobs: impl Iterator<Item = &'a LastJob>, at: Time) -> String {
     let told = jobs.map(|job| format!("{} {} s ago", job.said(), at.since(job.ended).as_secs()));
     let told: Vec<_> = told.collect();
-    let last = if told.is_empty() {
+    if told.is_empty() {
         "no job yet".to_owned()
     } else {
         told.join("; ")
-    };
-    let for_s = at.since(*since).as_secs();
+    }
+}
+
+fn changes_in_words(changes: &Changes) -> String {
     format!(
-        "alive: {role} for {for_s} s, the service is {knowledge}; {transitions} transitions; {last}"
+        "configuration reloaded: {} added, {} changed, {} removed, {} unchanged",
+        changes.added.len(),
+        changes.changed.len(),
+        changes.removed.len(),
+        changes.unchanged,
     )
 }
 
@@ -385,13 +317,19 @@ fn usual_level(action: Action) -> Level {
 }
 
 fn level_of(action: Action, outcome: &Outcome) -> Level {
-    match (action, outcome) {
-        // The shell's statuses for what it cannot execute or find: no answer, so nothing goes on until it is mended.
-        (Action::IsRunning, Outcome::Failed { code: 126 | 127 }) => Level::WARN,
-        (_, Outcome::Done) | (Action::IsRunning, Outcome::Failed { .. } | Outcome::Cancelled) => {
-            usual_level(action)
-        }
-        (_, _) => Level::WARN,
+    match outcome {
+        Outcome::Done => usual_level(action),
+        // 126 and 127 are the shell's for what it cannot execute or find: no answer, so nothing goes on until it is
+        // mended.
+        Outcome::Failed { code: 126 | 127 }
+        | Outcome::Killed { .. }
+        | Outcome::TimedOut { .. }
+        | Outcome::NotStarted { .. }
+        | Outcome::Unseen => Level::WARN,
+        Outcome::Failed { .. } | Outcome::Cancelled => match action {
+            Action::Start | Action::Stop => Level::WARN,
+            Action::IsRunning => usual_level(action),
+        },
     }
 }
 

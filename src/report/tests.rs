@@ -67,9 +67,9 @@ fn the_sign_of_life_tells_the_last_start_or_stop_and_the_last_is_running() {
         Some(job(Action::IsRunning, 90)),
     );
     assert_eq!(
-        alive(&both),
+        words_of(&both, Time::ZERO),
         "alive: MASTER for 100 s, the service is running; 1 transitions; start done 99 s ago; \
          is-running said yes 10 s ago"
     );
-    assert!(alive(&event(None, None)).ends_with("; no job yet"));
+    assert!(words_of(&event(None, None), Time::ZERO).ends_with("; no job yet"));
 }
