@@ -18,6 +18,7 @@
 //! |---|---|
 //! | [`machine`] | every decision; pure: no clock, no I/O, no task |
 //! | [`clock`] | the one clock that the machine's time comes from |
+//! | [`processes`] | the list of all processes |
 //! | [`trust`] | whether a file that is run is in safe hands |
 //! | [`config`] | the file: every fault with its place, every default filled in |
 //! | [`source`] | what the kernel says of links and addresses |
@@ -41,6 +42,7 @@ pub mod config;
 pub mod control;
 pub mod disk;
 pub mod machine;
+pub mod processes;
 pub mod reactor;
 pub mod report;
 pub mod source;

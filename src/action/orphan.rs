@@ -1,12 +1,12 @@
 //! Finds the process of a job that an earlier life of the daemon began. Called at start-up, before the reactor
 //! runs; reads `/proc` and signals nothing.
 
-use std::fs;
 use std::os::fd::OwnedFd;
 
 use super::environment::{JOB_VARIABLE, variables_of};
 use super::process::{ProcessStart, ProcessStat, open_pidfd};
 use crate::machine::job::JobId;
+use crate::processes;
 
 /// What is written down of a job that was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,9 +51,8 @@ pub fn find_orphan(record: &OrphanRecord) -> Option<Orphan> {
 /// no session: that tells it from a daemon that its script has made. Of several the oldest is the job.
 fn find_by_environment(job: JobId) -> Option<(u32, ProcessStart)> {
     let wanted = (JOB_VARIABLE.to_owned(), job.to_string());
-    let processes = fs::read_dir("/proc").ok()?;
-    processes
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+    processes::all()
+        .ok()?
         .filter_map(|pid| Some((pid, ProcessStat::read(pid).ok()?)))
         .filter(|(pid, stat)| !stat.ended && stat.group == *pid && stat.session != *pid)
         .filter(|(pid, _)| variables_of(*pid).is_ok_and(|all| all.contains(&wanted)))

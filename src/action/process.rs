@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use signal_hook::consts::SIGCHLD;
 
 use crate::machine::job::{Exit, JobSignal};
+use crate::processes;
 
 /// When a process began, in clock ticks since the boot (field 22 of `/proc/PID/stat`, proc(5)).
 ///
@@ -139,14 +140,11 @@ pub(super) fn group_state(group: Pid) -> Group {
 /// Those of the groups that have a zombie and nobody alive. One pass over `/proc`, of which it reads each
 /// process's `stat`. A group of which nothing can be seen (`hidepid`, proc(5)) is not one of them.
 pub(super) fn groups_of_zombies(groups: Vec<Pid>) -> Vec<Pid> {
-    let Ok(processes) = fs::read_dir("/proc") else {
+    let Ok(processes) = processes::all() else {
         return Vec::new();
     };
     let (mut dead, mut alive) = (BTreeSet::new(), BTreeSet::new());
-    for stat in processes
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(|pid| ProcessStat::read(pid).ok())
-    {
+    for stat in processes.filter_map(|pid| ProcessStat::read(pid).ok()) {
         let found = if stat.ended { &mut dead } else { &mut alive };
         found.insert(stat.group);
     }

@@ -1,5 +1,7 @@
 //! Tests of `action/orphan`.
 
+use std::fs;
+
 use super::super::process::has_ended;
 use super::super::testing::{Bench, Reaper, job, until};
 use super::*;

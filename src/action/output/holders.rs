@@ -8,23 +8,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::process;
+
+use crate::processes;
 
 /// Those of the file names that some other process has open, with one such process. Processes that we may not
 /// read are not seen.
 pub(super) fn held(names: &BTreeSet<String>) -> BTreeMap<String, u32> {
     let mut held = BTreeMap::new();
-    let Ok(processes) = fs::read_dir("/proc") else {
+    let Ok(processes) = processes::all() else {
         return held;
     };
     let own_program = fs::read_link("/proc/self/exe").ok();
-    for process in processes.flatten() {
-        let name = process.file_name();
-        let pid = name.to_str().and_then(|name| name.parse::<u32>().ok());
-        let Some(pid) = pid.filter(|pid| *pid != process::id()) else {
-            continue;
-        };
-        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
+    for pid in processes.filter(|pid| *pid != process::id()) {
+        let directory = Path::new("/proc").join(pid.to_string());
+        let Ok(descriptors) = fs::read_dir(directory.join("fd")) else {
             continue;
         };
         for descriptor in descriptors.flatten() {
@@ -36,7 +35,7 @@ pub(super) fn held(names: &BTreeSet<String>) -> BTreeMap<String, u32> {
                 // A child of this process has all of its descriptors until it has executed its program, the
                 // follower's own among them. It does not hold them, and no close would ever tell of it.
                 // Nor does a process that ends: it has no program any more, and closes all that it has.
-                && fs::read_link(process.path().join("exe"))
+                && fs::read_link(directory.join("exe"))
                     .is_ok_and(|program| Some(&program) != own_program.as_ref())
             {
                 held.insert(name.to_owned(), pid);

@@ -18,6 +18,8 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+use crate::processes;
+
 /// Who holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holder {
@@ -40,8 +42,7 @@ impl Holder {
         let Ok(file) = LockedFile::at(path) else {
             return Self::Daemon(written);
         };
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let all = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let all = processes::all().into_iter().flatten();
         let found = written.into_iter().chain(all).find_map(|process| {
             let share = file.share_of(process).ok()??;
             Some((process, share))
