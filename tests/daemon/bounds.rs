@@ -137,3 +137,52 @@ fn two_hundred_flips_leave_nothing_behind() {
         daemon.end();
     });
 }
+
+/// How often the daemon's threads have gone to sleep.
+fn sleeps_of(daemon: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{daemon}/task")).unwrap();
+    let of_task = |task: std::fs::DirEntry| -> u64 {
+        let status = std::fs::read_to_string(task.path().join("status")).unwrap();
+        let field = "voluntary_ctxt_switches:";
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        line.unwrap().trim().parse().unwrap()
+    };
+    tasks.map(|task| of_task(task.unwrap())).sum()
+}
+
+#[test]
+fn a_watcher_of_an_idle_daemon_does_not_wake_it() {
+    netns::run(
+        "bounds::a_watcher_of_an_idle_daemon_does_not_wake_it",
+        || {
+            let world = World::new();
+            world.service("");
+            world.config(&format!(
+                "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+            ));
+            let daemon = world.daemon();
+            world.settles("default", "BACKUP", "stopped");
+            let mut watch = world.command();
+            watch.arg("-c").arg(world.path("config.yaml"));
+            watch.args(["status", "--watch", "--json"]);
+            let told = std::fs::File::create(world.path("watch")).unwrap();
+            let mut watcher = watch.stdout(told).spawn().unwrap();
+            world.until("the watcher is told", || {
+                world.read("watch").contains("\"default\"")
+            });
+            pause(ms(1000));
+            let before = sleeps_of(daemon.pid());
+            pause(ms(10_000));
+            let woken = sleeps_of(daemon.pid()) - before;
+            // A tenth of one in a second, and the watcher is still being told.
+            assert!(woken <= 1, "{woken} times in ten seconds");
+            add_vip();
+            world.until("the watcher hears", || {
+                world.read("watch").contains("\"MASTER\"")
+            });
+            watcher.kill().unwrap();
+            watcher.wait().unwrap();
+            daemon.end();
+        },
+    );
+}

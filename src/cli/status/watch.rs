@@ -24,7 +24,7 @@ const REDRAW_EVERY: Duration = Duration::from_secs(1);
 const REDRAW_PAUSE: Duration = Duration::from_millis(100);
 
 /// The daemon shows so often that it is alive, and twice that is too long.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+const SILENCE_MAX: Duration = Duration::from_secs(150);
 
 /// The waits before connecting again: the first, doubled up to the longest.
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
