@@ -39,11 +39,20 @@ pub(in crate::action) fn make_room(output_directory: &Path) {
     }
     if !written.is_empty() {
         for (file, pid) in held(&written) {
-            if let Some(name) = variables_of(pid)
-                .ok()
-                .and_then(|all| OutputName::among(&all))
-            {
-                let _ = fs::rename(room.join(file), output_directory.join(name.file_name()));
+            let variables = variables_of(pid).ok();
+            let Some(name) = variables.and_then(|all| OutputName::among(&all)) else {
+                tracing::warn!(
+                    "process {pid} prints into {}, and whose it is cannot be told: its output is not followed",
+                    room.join(file).display()
+                );
+                continue;
+            };
+            let followed = output_directory.join(name.file_name());
+            if let Err(error) = fs::rename(room.join(&file), &followed) {
+                tracing::warn!(
+                    "what process {pid} prints cannot be followed, because its file cannot be renamed to {}: {error}",
+                    followed.display()
+                );
             }
         }
     }
