@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keepstart::machine::Time;
-use keepstart::machine::job::{Action, JobSignal, Knowledge, Role};
+use keepstart::machine::job::{Action, InstanceId, JobSignal, Knowledge, Role};
 use keepstart::machine::message::{Event, Output, RestoredMap};
 use keepstart::machine::reason::{Cause, Next};
 use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen};
 use keepstart::machine::view::InstanceView;
 
 use crate::tally::Kind;
-use crate::told::Level;
 use crate::world::{Daemon, Verdict, World};
 
 /// The longest grace of an is-running.
@@ -26,6 +25,13 @@ pub(crate) struct Told {
     pub(crate) at: Time,
 }
 
+/// What has an age of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Shown {
+    cause: (Cause, Time),
+    knowledge: (Knowledge, Time),
+}
+
 /// What has to be remembered of one life to check it.
 #[derive(Debug, Default)]
 pub(crate) struct LifeCheck {
@@ -34,6 +40,10 @@ pub(crate) struct LifeCheck {
     pub(crate) begun: Vec<(InstanceName, Role, u64)>,
     /// The last transition of each instance.
     pub(crate) last: BTreeMap<InstanceName, Told>,
+    /// Since when a flapping gain is held back, and for how long at most.
+    pub(crate) flapping: BTreeMap<InstanceName, (Time, Duration)>,
+    /// What was shown last, and since when.
+    shown: BTreeMap<InstanceId, Shown>,
     exhausted: BTreeMap<InstanceName, u64>,
     /// Since when jobs are counted, and how many there were.
     pub(crate) jobs: BTreeMap<InstanceName, (Time, u32)>,
@@ -57,6 +67,30 @@ impl LifeCheck {
     pub(crate) fn reserved(&mut self, name: &InstanceName, through: u64) {
         let entry = self.reserved.entry(name.clone()).or_default();
         *entry = through.max(*entry);
+    }
+
+    /// An age begins when the thing changes, and then only.
+    fn check_ages(&mut self, view: &InstanceView) -> Verdict {
+        let new = Shown {
+            cause: (view.cause.clone(), view.cause_since),
+            knowledge: (view.knowledge, view.knowledge_since),
+        };
+        let Some(old) = self.shown.insert(view.id, new.clone()) else {
+            return Ok(());
+        };
+        let begins =
+            |same: bool, before: Time, now: Time| now == if same { before } else { view.at };
+        let cause = begins(old.cause.0 == new.cause.0, old.cause.1, new.cause.1);
+        let knowledge = begins(
+            old.knowledge.0 == new.knowledge.0,
+            old.knowledge.1,
+            new.knowledge.1,
+        );
+        if cause && knowledge {
+            Ok(())
+        } else {
+            Err(format!("an age is not true: {old:?}, then {new:?}"))
+        }
     }
 
     /// Something new that may cause jobs.
@@ -126,6 +160,13 @@ impl World {
         let Some(daemon) = &mut self.daemon else {
             return Ok(());
         };
+        if to == Role::Master {
+            let held = daemon.check.flapping.remove(name);
+            self.check_gain(name, held)?;
+        }
+        let Some(daemon) = &mut self.daemon else {
+            return Ok(());
+        };
         daemon.check.jobs.remove(name);
         daemon.check.last.insert(name.clone(), told);
         if to == Role::Backup {
@@ -175,6 +216,10 @@ impl World {
             .iter()
             .map(|view| (view.id, view.name.clone()))
             .collect();
+        for view in &views {
+            daemon.check.check_ages(view)?;
+        }
+        self.note_flapping(&views);
         let Some(daemon) = &self.daemon else {
             return Ok(());
         };
@@ -270,7 +315,7 @@ impl World {
         if shown != level.says {
             return Err(format!("was told {:?} and shows {shown}", level.says));
         }
-        self.check_role(*level, view)?;
+        self.check_role(daemon, *level, view)?;
         let knows = one.is_running.is_none() && !self.excused.contains(&view.name);
         let rests = matches!(view.next, Next::Content { .. });
         let runs = self.scripts.runs(&view.name);
@@ -285,28 +330,6 @@ impl World {
             check_loss(view)?;
         }
         Ok(())
-    }
-
-    /// Fast down, slow up, no waiting when calm.
-    fn check_role(&self, level: Level, view: &InstanceView) -> Verdict {
-        let for_ = self.now.since(level.since);
-        let right = match (level.says, view.role) {
-            (Role::Unknown, role) => role == Role::Unknown,
-            (Role::Backup, Role::Backup) | (Role::Master, Role::Master) => true,
-            (Role::Backup, Role::Master) => {
-                !level.hold_on_loss.is_zero() && for_ <= level.hold_on_loss
-            }
-            (Role::Backup, Role::Unknown) => false,
-            (Role::Master, Role::Backup | Role::Unknown) => !level.calm && for_ <= level.window,
-        };
-        if right {
-            Ok(())
-        } else {
-            Err(format!(
-                "believes {} after {for_:?} of {level:?}",
-                view.role
-            ))
-        }
     }
 }
 

@@ -9,6 +9,7 @@ mod begin;
 mod check;
 mod choice;
 mod count;
+mod debounce;
 mod disk;
 mod happen;
 mod kernel;

@@ -104,6 +104,7 @@ kinds! {
     SawEnding 60_000 "nothing begins any more because the daemon ends"
     // Checks that are reached.
     CheckedLoss 40_000 "a loss is acted on at once"
+    CheckedGain 1_000 "a gain that was held back is believed in time"
     CheckedVerified 30_000 "a successful action is verified"
     CheckedKnows 1_000_000 "what is known without is-running is the truth"
     CheckedHalfStarted 10_000 "a job begins after a start that was cut short"

@@ -62,6 +62,8 @@ pub(crate) struct Level {
     pub(crate) calm: bool,
     /// The longest window and hold-on-loss that were in force since it came.
     pub(crate) window: Duration,
+    /// The shortest window that was.
+    pub(crate) window_min: Duration,
     pub(crate) hold_on_loss: Duration,
 }
 
@@ -154,12 +156,14 @@ impl Told {
                 flipped: None,
                 calm: true,
                 window,
+                window_min: window,
                 hold_on_loss: Duration::ZERO,
             });
             if entry.says != level {
                 entry.becomes(level, window, now);
             }
             entry.window = entry.window.max(window);
+            entry.window_min = entry.window_min.min(window);
             entry.hold_on_loss = entry.hold_on_loss.max(one.debounce.hold_on_loss);
         }
     }
@@ -287,6 +291,7 @@ impl Level {
         self.says = level;
         self.since = now;
         self.window = Duration::ZERO;
+        self.window_min = Duration::MAX;
         self.hold_on_loss = Duration::ZERO;
     }
 }

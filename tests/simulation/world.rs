@@ -322,6 +322,7 @@ impl World {
                     daemon.told.gone(&name);
                     daemon.check.half_started.remove(&name);
                     daemon.check.last.remove(&name);
+                    daemon.check.flapping.remove(&name);
                     daemon.check.unanswered.remove(&name);
                     // Whoever has the service now, keepstart has let go of it.
                     self.scripts.services.remove(&name);
