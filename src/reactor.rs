@@ -320,13 +320,15 @@ impl Reactor {
     fn output(&mut self, output: Output) {
         match output {
             Output::Watch(addresses) => self.watched = addresses.into_iter().collect(),
+            // No configuration names a unit yet.
+            Output::WatchUnits(_) => {}
             Output::Subscribe => self.subscribe(),
             Output::Dump => {
                 let watched = self.watched.clone();
                 self.dump = Some(Box::pin(netlink::dump_aside(watched)));
             }
             Output::Start(job) => self.executor.submit(job),
-            Output::Signal { job, signal } => self.executor.signal(job, signal),
+            Output::Signal { job, signal, .. } => self.executor.signal(job, signal),
             Output::ReserveEpochs {
                 instance,
                 name,

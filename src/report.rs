@@ -318,13 +318,16 @@ fn usual_level(action: Action) -> Level {
 
 fn level_of(action: Action, outcome: &Outcome) -> Level {
     match outcome {
-        Outcome::Done => usual_level(action),
+        Outcome::Done | Outcome::NotRunning { .. } | Outcome::PartlyRunning { .. } => {
+            usual_level(action)
+        }
         // 126 and 127 are the shell's for what it cannot execute or find: no answer, so nothing goes on until it is
         // mended.
         Outcome::Failed { code: 126 | 127 }
         | Outcome::Killed { .. }
         | Outcome::TimedOut { .. }
         | Outcome::NotStarted { .. }
+        | Outcome::UnitFailed { .. }
         | Outcome::Unseen => Level::WARN,
         Outcome::Failed { .. } | Outcome::Cancelled => match action {
             Action::Start | Action::Stop => Level::WARN,
@@ -338,10 +341,17 @@ fn level_of(action: Action, outcome: &Outcome) -> Level {
 fn message_id_of(action: Action, outcome: &Outcome) -> Option<MessageId> {
     match outcome {
         Outcome::TimedOut { .. } => Some(MessageId::TimedOut),
-        Outcome::Failed { .. } | Outcome::Killed { .. } | Outcome::NotStarted { .. } => {
+        Outcome::Failed { .. }
+        | Outcome::Killed { .. }
+        | Outcome::NotStarted { .. }
+        | Outcome::UnitFailed { .. } => {
             (action != Action::IsRunning).then_some(MessageId::ActionFailed)
         }
-        Outcome::Done | Outcome::Cancelled | Outcome::Unseen => None,
+        Outcome::Done
+        | Outcome::Cancelled
+        | Outcome::Unseen
+        | Outcome::NotRunning { .. }
+        | Outcome::PartlyRunning { .. } => None,
     }
 }
 

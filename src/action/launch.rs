@@ -97,7 +97,7 @@ impl Launcher {
         let run = &job.command.run;
         let file = match run {
             Command::File(_) | Command::Argv(_) => Some(program),
-            Command::Shell(_) => run.file(),
+            Command::Shell(_) | Command::Units(_) => run.file(),
         };
         let trusted = Trusted::for_user(process.user.as_ref().map(|user| user.uid));
         let Some(file) = file.filter(|file| !trust::is_safe(file, trusted)) else {
@@ -217,6 +217,7 @@ impl Invocation {
                 arguments.extend(rest.iter().map(OsString::from));
                 (find_program(program, path)?, Format::KernelMustKnow)
             }
+            Command::Units(_) => return Err("a unit is started by systemd only".into()),
         };
         arguments.extend(appended.iter().map(OsString::from));
         Ok(Self {

@@ -17,6 +17,7 @@ use crate::machine::process::{EnvironmentFrom, ScriptSecurity};
 use crate::machine::settings::{
     ActionSettings, Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
 };
+use crate::machine::unit::UnitName;
 
 /// The configuration in the native form, with all defaults. Loaded under the same file name it gives an equal
 /// configuration again, but for a logging.conf, which stands in it as the mapping that says the same.
@@ -104,7 +105,10 @@ struct Vip<'c> {
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Action<'c> {
-    run: Run<'c>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<Run<'c>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'c [UnitName]>,
     timeout: Time,
     kill_after: Time,
     user: Option<&'c str>,
@@ -216,9 +220,14 @@ impl<'c> Action<'c> {
         let limits = process.limits.iter();
         Self {
             run: match &settings.run {
-                Command::File(path) => Run::Text(plain(path, base)),
-                Command::Shell(line) => Run::Text(line.clone()),
-                Command::Argv(words) => Run::List(words),
+                Command::File(path) => Some(Run::Text(plain(path, base))),
+                Command::Shell(line) => Some(Run::Text(line.clone())),
+                Command::Argv(words) => Some(Run::List(words)),
+                Command::Units(_) => None,
+            },
+            unit: match &settings.run {
+                Command::Units(units) => Some(units),
+                Command::File(_) | Command::Shell(_) | Command::Argv(_) => None,
             },
             timeout: Time(settings.timeout),
             kill_after: Time(settings.kill_after),

@@ -17,6 +17,7 @@ use super::instance::Instance;
 use crate::machine::job::Action;
 use crate::machine::process::ScriptSecurity;
 use crate::machine::settings::Command;
+use crate::machine::unit::UnitName;
 use crate::trust::{self, Trusted};
 
 /// What the actions of a configuration run.
@@ -157,6 +158,7 @@ pub(super) fn warn_twins(instances: &[Instance], warnings: &mut Findings) {
             Command::File(path) => (0, path.to_str().into_iter().collect()),
             Command::Shell(line) => (1, vec![line.as_str()]),
             Command::Argv(words) => (2, words.iter().map(String::as_str).collect()),
+            Command::Units(units) => (3, units.iter().map(UnitName::as_str).collect()),
         };
         match first.entry((addresses, settings.role.nic.as_deref(), start)) {
             Entry::Vacant(vacant) => {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::why;
 use crate::bus::Counters;
 use crate::machine::Time;
-use crate::machine::job::{Action, JobId, Knowledge, LastJob, Outcome, Role};
+use crate::machine::job::{Action, JobId, Knowledge, LastJob, Means, Outcome, Role};
 use crate::machine::reason::{Next, Reason};
 use crate::machine::settings::InstanceName;
 use crate::machine::view::{InstanceView, JobView, KernelView};
@@ -162,6 +162,9 @@ pub struct JobStatus {
     pub age_ms: u64,
     /// Its process, once it exists.
     pub pid: Option<u32>,
+    /// Who carries it out.
+    #[serde(default)]
+    pub means: Means,
     /// Whether an earlier life of the daemon began it.
     pub adopted: bool,
 }
@@ -304,6 +307,7 @@ fn job_status(job: &JobView, now: Time) -> JobStatus {
         reason: job.reason,
         age_ms: millis(now.since(job.started)),
         pid: job.pid,
+        means: job.means,
         adopted: job.adopted,
     }
 }
@@ -317,6 +321,9 @@ fn last_job_status(job: &LastJob, now: Time) -> LastJobStatus {
         Outcome::Cancelled => (ResultKind::Cancelled, None),
         Outcome::NotStarted { .. } => (ResultKind::NotStarted, None),
         Outcome::Unseen => (ResultKind::Unseen, None),
+        Outcome::UnitFailed { .. } | Outcome::NotRunning { .. } | Outcome::PartlyRunning { .. } => {
+            (ResultKind::Failed, None)
+        }
     };
     LastJobStatus {
         id: job.job,

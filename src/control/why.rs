@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::status::{InstanceStatus, JobStatus, LastJobStatus, NextKind, ResultKind};
-use crate::machine::job::{Action, Knowledge, NOT_EXECUTABLE, Role};
+use crate::machine::job::{Action, Knowledge, Means, NOT_EXECUTABLE, Role};
 
 /// What the source says, what follows from it, what is known, what was done and what comes next, in one
 /// sentence: `192.0.2.10 is on lo, so the role is MASTER and the service shall run here; it is running;
@@ -49,6 +49,7 @@ fn service_clause(status: &InstanceStatus) -> &'static str {
         Knowledge::Running => "it is running",
         Knowledge::Stopped => "it is stopped",
         Knowledge::Maybe => "whether it runs is not known",
+        Knowledge::Partly => "it is partly running",
     }
 }
 
@@ -84,6 +85,9 @@ fn running(job: &JobStatus) -> String {
     match job.pid {
         Some(pid) => {
             format!("{action}{whose} has been running as process {pid} for {age} because {reason}")
+        }
+        None if job.means == Means::Systemd => {
+            format!("systemd has been asked for {action} {age} ago because {reason}")
         }
         // A spawn takes about a millisecond; what takes this long waits inside the kernel's exec.
         None if job.age_ms >= EXEC_HANGS_AFTER_MS => format!(

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Outcome, Role};
+use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Means, Outcome, Role};
 use super::message::{Adopted, Restored};
 use super::reason::{Cause, Next, Reason};
 use super::role::{Hold, RoleMachine};
@@ -63,7 +63,10 @@ pub(crate) struct Running {
     pub(crate) started: Time,
     pub(crate) spawned: Option<Time>,
     pub(crate) pid: Option<u32>,
+    pub(crate) means: Means,
     pub(crate) adopted: bool,
+    /// A unit has changed since it began: what a question brings may be older than the change.
+    pub(crate) outdated: bool,
     pub(crate) timeout: Duration,
     pub(crate) kill_after: Duration,
     pub(crate) phase: Phase,
@@ -142,7 +145,9 @@ impl Instance {
             started: adopted.started,
             spawned: None,
             pid: Some(adopted.pid),
+            means: Means::Process,
             adopted: true,
+            outdated: false,
             timeout: command(adopted).map_or(Duration::ZERO, |one| one.timeout),
             kill_after: command(adopted).map_or(Duration::ZERO, |one| one.kill_after),
             phase: Phase::Running {
@@ -236,10 +241,10 @@ impl Instance {
         }
         match (wish, self.knowledge) {
             (Wish::Run, Knowledge::Maybe) if asks => Plan::Run(Action::IsRunning, self.why),
-            (Wish::Run, Knowledge::Stopped | Knowledge::Maybe) => {
+            (Wish::Run, Knowledge::Stopped | Knowledge::Maybe | Knowledge::Partly) => {
                 Plan::Run(Action::Start, self.why)
             }
-            (Wish::Rest(reason), Knowledge::Running | Knowledge::Maybe) => {
+            (Wish::Rest(reason), Knowledge::Running | Knowledge::Maybe | Knowledge::Partly) => {
                 Plan::Run(Action::Stop, reason)
             }
             (Wish::Run, Knowledge::Running)
@@ -295,6 +300,7 @@ impl Instance {
                 reason: job.reason,
                 started: job.started,
                 pid: job.pid,
+                means: job.means,
                 adopted: job.adopted,
             }),
             last_action: self.last_action.clone(),

@@ -170,6 +170,12 @@ pub enum Exit {
     Unseen,
     /// It could not be started.
     NotStarted(String),
+    /// systemd did not do what was asked of a unit, for this reason.
+    UnitFailed(String),
+    /// None of the units runs; their states in words.
+    NotRunning(String),
+    /// The units neither all run nor are all stopped; their states in words.
+    PartlyRunning(String),
 }
 
 /// What became of a job.
@@ -202,6 +208,21 @@ pub enum Outcome {
     },
     /// It ended while nobody was there to see how.
     Unseen,
+    /// systemd did not do what was asked of a unit.
+    UnitFailed {
+        /// The unit, and what systemd said.
+        error: String,
+    },
+    /// None of the units runs.
+    NotRunning {
+        /// Their states in words.
+        found: String,
+    },
+    /// The units neither all run nor are all stopped.
+    PartlyRunning {
+        /// Their states in words.
+        found: String,
+    },
 }
 
 impl fmt::Display for Outcome {
@@ -214,6 +235,10 @@ impl fmt::Display for Outcome {
             Self::Cancelled => f.write_str("cancelled"),
             Self::NotStarted { error } => write!(f, "could not be started: {error}"),
             Self::Unseen => f.write_str("ended with a status that nobody saw"),
+            Self::UnitFailed { error } => write!(f, "failed: {error}"),
+            Self::NotRunning { found } | Self::PartlyRunning { found } => {
+                write!(f, "found that {found}")
+            }
         }
     }
 }
@@ -278,6 +303,17 @@ impl JobSignal {
     }
 }
 
+/// Who carries a job out.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Means {
+    /// A process of its own.
+    #[default]
+    Process,
+    /// systemd, which is asked to; the daemon has no process for it.
+    Systemd,
+}
+
 /// What is known of the service itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -288,6 +324,9 @@ pub enum Knowledge {
     Stopped,
     /// It may run: an action failed, was cut short, or ended unseen.
     Maybe,
+    /// It was seen to be neither: some of its units run, or one is between its states. On the MASTER it is yet to
+    /// be started, on the BACKUP yet to be stopped.
+    Partly,
 }
 
 impl fmt::Display for Knowledge {
@@ -296,6 +335,7 @@ impl fmt::Display for Knowledge {
             Self::Running => "running",
             Self::Stopped => "stopped",
             Self::Maybe => "maybe running",
+            Self::Partly => "partly running",
         })
     }
 }

@@ -15,6 +15,17 @@ pub(super) fn outcome(job: &Running, exit: Exit) -> Outcome {
         (Phase::Running { .. }, Exit::Code(code)) => Outcome::Failed { code },
         (Phase::Running { .. }, Exit::Signal(signal)) => Outcome::Killed { signal },
         (Phase::Running { .. }, Exit::Unseen) => Outcome::Unseen,
+        (Phase::Running { .. }, Exit::UnitFailed(error)) => Outcome::UnitFailed { error },
+        (Phase::Running { .. }, Exit::NotRunning(found)) => Outcome::NotRunning { found },
+        (Phase::Running { .. }, Exit::PartlyRunning(found)) => Outcome::PartlyRunning { found },
+    }
+}
+
+/// Why a service that is not as wanted is started or stopped.
+fn found(wish: Wish) -> Reason {
+    match wish {
+        Wish::Run => Reason::FoundStopped,
+        Wish::Rest(_) | Wish::Hold => Reason::FoundRunning,
     }
 }
 
@@ -56,7 +67,12 @@ impl Instance {
                 self.ask = None;
                 self.why = Reason::Adopted;
             }
-            Outcome::Failed { .. } | Outcome::Killed { .. } | Outcome::TimedOut { .. } => {
+            Outcome::Failed { .. }
+            | Outcome::Killed { .. }
+            | Outcome::TimedOut { .. }
+            | Outcome::UnitFailed { .. }
+            | Outcome::NotRunning { .. }
+            | Outcome::PartlyRunning { .. } => {
                 self.know(Knowledge::Maybe, shared, now);
                 self.ask = verify;
                 if serves {
@@ -77,14 +93,17 @@ impl Instance {
         let answer = match outcome {
             Outcome::Done => Knowledge::Running,
             Outcome::Failed { code } if !NOT_EXECUTABLE.contains(&code) => Knowledge::Stopped,
+            Outcome::NotRunning { .. } => Knowledge::Stopped,
+            Outcome::PartlyRunning { .. } => Knowledge::Partly,
             // Nobody has heard the answer: what was known before still is, and what is to be asked too.
             Outcome::Cancelled | Outcome::Unseen => return,
             Outcome::Failed { .. }
             | Outcome::Killed { .. }
             | Outcome::TimedOut { .. }
+            | Outcome::UnitFailed { .. }
             | Outcome::NotStarted { .. } => Knowledge::Maybe,
         };
-        // Whatever asked in the meantime has its answer too.
+        // Whatever asked in the meantime has its answer too, but for a change that may be newer.
         self.ask = None;
         self.know(answer, shared, now);
         let wish = self.wish(shared.ending, now);
@@ -95,43 +114,59 @@ impl Instance {
             }
             // An unanswered question starts nothing, and a verified action is not repeated at once.
             (Wish::Run, Knowledge::Maybe) => self.disagree(outcome, shared, now),
-            (Wish::Run, Knowledge::Stopped)
-            | (Wish::Rest(_), Knowledge::Running | Knowledge::Maybe) => match job.reason {
-                Reason::Verify => self.disagree(outcome, shared, now),
-                Reason::Retry => self.why = Reason::Retry,
-                Reason::Audit | Reason::AuditWanted => {
-                    self.why = match answer {
-                        Knowledge::Stopped => Reason::FoundStopped,
-                        Knowledge::Running | Knowledge::Maybe => Reason::FoundRunning,
-                    };
+            (Wish::Run, Knowledge::Stopped | Knowledge::Partly)
+            | (Wish::Rest(_), Knowledge::Running | Knowledge::Maybe | Knowledge::Partly) => {
+                match job.reason {
+                    Reason::Verify => self.disagree(outcome, shared, now),
+                    Reason::Retry => self.why = Reason::Retry,
+                    Reason::Audit | Reason::AuditWanted => self.why = found(wish),
+                    Reason::UnitChanged => self.repair(found(wish), shared, now),
+                    Reason::TakenUp
+                    | Reason::RoleGained
+                    | Reason::RoleLost
+                    | Reason::FoundStopped
+                    | Reason::FoundRunning
+                    | Reason::UnknownTooLong
+                    | Reason::Adopted
+                    | Reason::DaemonEnds
+                    | Reason::InstanceRemoved => {}
                 }
-                Reason::TakenUp
-                | Reason::RoleGained
-                | Reason::RoleLost
-                | Reason::FoundStopped
-                | Reason::FoundRunning
-                | Reason::UnknownTooLong
-                | Reason::Adopted
-                | Reason::DaemonEnds
-                | Reason::InstanceRemoved => {}
-            },
+            }
         }
     }
 
     fn disagree(&mut self, outcome: Outcome, shared: &mut Shared, now: Time) {
         if self.retry.until.is_none() {
             let disagrees = match &outcome {
-                Outcome::Done => true,
+                Outcome::Done | Outcome::NotRunning { .. } | Outcome::PartlyRunning { .. } => true,
                 Outcome::Failed { code } => !NOT_EXECUTABLE.contains(code),
                 Outcome::Killed { .. }
                 | Outcome::TimedOut { .. }
                 | Outcome::Cancelled
                 | Outcome::NotStarted { .. }
+                | Outcome::UnitFailed { .. }
                 | Outcome::Unseen => false,
             };
             self.fail((!disagrees).then_some(outcome), shared, now);
         }
         self.ask = Some(Reason::Retry);
+    }
+
+    /// The service has left by itself the state that is wanted. It is brought back at once the first time; one that
+    /// leaves it again and again waits as after failed attempts, so that it is not started without a pause.
+    fn repair(&mut self, why: Reason, shared: &mut Shared, now: Time) {
+        let reset_after = self.settings.retry.reset_after;
+        let recently = self
+            .retry
+            .failed_at
+            .is_some_and(|at| now.since(at) < reset_after);
+        if recently {
+            self.fail(None, shared, now);
+        } else {
+            self.retry.failures = 0;
+            self.retry.failed_at = Some(now);
+            self.why = why;
+        }
     }
 
     /// Plans the next attempt.

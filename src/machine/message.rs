@@ -13,6 +13,7 @@ use super::kernel::{KernelDump, KernelEvent};
 use super::reason::{Cause, Reason};
 use super::settings::{InstanceName, Settings};
 use super::time::Time;
+use super::unit::UnitName;
 
 /// One thing that happened outside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub enum Input {
         /// How.
         exit: Exit,
     },
+    /// Of these units something was seen to change, or may have changed unseen. Only a hint, which may come late,
+    /// twice or never: what has become of the services is asked.
+    UnitsChanged(BTreeSet<UnitName>),
     /// The epochs of these instances up to and including this one are on disk as used: all that one write noted.
     EpochsReserved(Vec<(InstanceId, u64)>),
     /// A new configuration, already checked. An ending daemon takes none.
@@ -66,18 +70,22 @@ pub enum Input {
 pub enum Output {
     /// From now on, addresses outside this set need not be told or dumped.
     Watch(BTreeSet<IpAddr>),
+    /// From now on these are the units whose changes are to be told. Not told at all while there never was one.
+    WatchUnits(BTreeSet<UnitName>),
     /// Open the notification socket; answer with `Subscribed` or `SubscriptionLost`.
     Subscribe,
     /// Dump links and addresses; answer with `Dumped` or `DumpFailed`. At most one is asked for at a time.
     Dump,
     /// Run this; answer with `Spawned` (unless it could not be) and `Ended`.
     Start(Box<Job>),
-    /// Signal the job's process group.
+    /// Signal the job's process group; what a job without processes makes of it, it knows itself.
     Signal {
         /// Which job.
         job: JobId,
         /// With what.
         signal: JobSignal,
+        /// What the job will be counted as.
+        because: Outcome,
     },
     /// Note on disk that epochs up to this one may have been used; answer with `EpochsReserved`.
     ReserveEpochs {

@@ -49,6 +49,7 @@ mod shared;
 pub mod time;
 mod timers;
 mod transition;
+pub mod unit;
 pub mod view;
 mod watch;
 mod work;
@@ -68,6 +69,7 @@ use shared::Shared;
 pub use time::Time;
 use timers::TimerKey;
 pub use transition::EPOCH_BLOCK;
+use unit::UnitName;
 use view::{InstanceView, KernelView};
 use watch::WatchIndex;
 
@@ -80,6 +82,8 @@ pub struct Machine {
     /// What the outside was last told to watch. An instance that left since may have been the last to watch
     /// one of them.
     watched: BTreeSet<IpAddr>,
+    /// The same of units.
+    watched_units: BTreeSet<UnitName>,
     instances: BTreeMap<InstanceId, Instance>,
     names: BTreeMap<InstanceName, InstanceId>,
     next_id: u32,
@@ -101,6 +105,7 @@ impl Machine {
             table: AddressTable::default(),
             watch: WatchIndex::default(),
             watched: BTreeSet::new(),
+            watched_units: BTreeSet::new(),
             instances: BTreeMap::new(),
             names: BTreeMap::new(),
             next_id: 0,
@@ -117,6 +122,7 @@ impl Machine {
         machine.watched = machine.watch.addresses();
         let watched = machine.watched.clone();
         machine.shared.outbox.act(Output::Watch(watched));
+        machine.watch_units();
         machine.follow.subscribe(&mut machine.shared);
         machine
     }
@@ -140,6 +146,7 @@ impl Machine {
                     }
                 }
             }
+            Input::UnitsChanged(units) => self.units_changed(&units, now),
             Input::Reload(_) | Input::Audit(_) if self.shared.ending => {}
             Input::Reload(settings) => self.reload(&settings, now),
             Input::Audit(name) => self.audit(name.as_ref(), now),
@@ -352,6 +359,23 @@ impl Machine {
             instance.ended(exit, &mut self.shared, now);
         }
         self.bury(id);
+    }
+
+    /// The outside is told what units to watch, where that has changed: without any it is told nothing.
+    fn watch_units(&mut self) {
+        let watched = self.watch.units();
+        if watched != self.watched_units {
+            self.watched_units.clone_from(&watched);
+            self.shared.outbox.act(Output::WatchUnits(watched));
+        }
+    }
+
+    fn units_changed(&mut self, units: &BTreeSet<UnitName>, now: Time) {
+        for id in self.watch.depending_on(units) {
+            if let Some(instance) = self.instances.get_mut(&id) {
+                instance.unit_changed(&mut self.shared, now);
+            }
+        }
     }
 
     fn audit(&mut self, name: Option<&InstanceName>, now: Time) {

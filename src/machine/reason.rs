@@ -87,6 +87,8 @@ pub enum Reason {
     Audit,
     /// An operator asked for an audit.
     AuditWanted,
+    /// A unit of the service was seen to change its state.
+    UnitChanged,
     /// The role has been UNKNOWN for longer than `unknown-stop-after`.
     UnknownTooLong,
     /// A job of an earlier life of the daemon ended unseen.
@@ -110,6 +112,7 @@ impl Reason {
             Self::Retry => "the attempt before failed",
             Self::Audit => "the audit is due",
             Self::AuditWanted => "an operator asked for an audit",
+            Self::UnitChanged => "a unit has changed its state",
             Self::UnknownTooLong => "the role has been UNKNOWN for too long",
             Self::Adopted => "a job of the daemon's earlier life ended unseen",
             Self::DaemonEnds => "the daemon ends",

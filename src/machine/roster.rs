@@ -44,6 +44,7 @@ impl Machine {
         let watched = self.watch.addresses();
         self.table.retain(&watched);
         self.shared.outbox.act(Output::Watch(watched.clone()));
+        self.watch_units();
         look |= watched != self.watched;
         self.watched = watched;
         if look {
@@ -61,7 +62,12 @@ impl Machine {
             if let Some(adopted) = &absent.adopted {
                 self.shared.outbox.event(adopted.event(name));
             }
-            if absent.in_doubt() || absent.knowledge == Some(Knowledge::Running) {
+            if absent.in_doubt()
+                || matches!(
+                    absent.knowledge,
+                    Some(Knowledge::Running | Knowledge::Partly)
+                )
+            {
                 absent.knowledge = Some(Knowledge::Maybe);
                 self.shared.outbox.tell(Output::Remember {
                     name: name.clone(),
@@ -98,6 +104,7 @@ impl Machine {
         let id = InstanceId(self.next_id);
         self.next_id += 1;
         self.watch.add(id, &settings.role);
+        self.watch.add_units(id, &settings);
         self.names.insert(settings.name.clone(), id);
         self.set_periods(id, &settings, now);
         if let Some(adopted) = &restored.adopted {
@@ -125,6 +132,8 @@ impl Machine {
             return Change::None;
         }
         let old = std::mem::replace(&mut instance.settings, new.clone());
+        self.watch.remove_units(id, &old);
+        self.watch.add_units(id, new);
         let rule = old.role != new.role || returns;
         if rule {
             self.watch.remove(id, &old.role);
@@ -194,7 +203,7 @@ impl Machine {
             // Nobody looks after it from now on.
             knowledge: Some(match instance.knowledge {
                 Knowledge::Stopped => Knowledge::Stopped,
-                Knowledge::Running | Knowledge::Maybe => Knowledge::Maybe,
+                Knowledge::Running | Knowledge::Maybe | Knowledge::Partly => Knowledge::Maybe,
             }),
             adopted: None,
             interrupted: false,
@@ -206,6 +215,7 @@ impl Machine {
         self.instances.remove(&id);
         self.names.remove(&settings.name);
         self.watch.remove(id, &settings.role);
+        self.watch.remove_units(id, &settings);
         self.shared.timers.clear_instance(id);
         self.shared.places.withdraw(id);
         self.shared.outbox.forget(id);

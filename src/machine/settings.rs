@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::Action;
+use super::job::{Action, Means};
 use super::process::ProcessSettings;
+use super::unit::UnitName;
 
 /// The name of an instance: 1 to 64 characters of `A-Z a-z 0-9 . _ -`, not beginning with `.` or `-`.
 ///
@@ -135,6 +136,19 @@ impl InstanceSettings {
             Action::IsRunning => self.is_running.as_ref(),
         }
     }
+
+    /// The units whose changes are of interest: all that an action names, where is-running can be asked what
+    /// has become of them. One may come more than once.
+    pub fn units(&self) -> impl Iterator<Item = &UnitName> {
+        let all = [
+            Some(&self.start),
+            Some(&self.stop),
+            self.is_running.as_ref(),
+        ];
+        let asks = self.is_running.is_some();
+        let actions = all.into_iter().flatten().filter(move |_| asks);
+        actions.flat_map(|action| action.run.units())
+    }
 }
 
 /// A service that the daemon lets go of.
@@ -239,9 +253,27 @@ pub enum Command {
     Shell(String),
     /// A program and its arguments; never empty.
     Argv(Vec<String>),
+    /// systemd units, which are started, stopped or asked as the action says; never empty.
+    Units(Vec<UnitName>),
 }
 
 impl Command {
+    /// The units, where it names any.
+    pub fn units(&self) -> &[UnitName] {
+        match self {
+            Self::Units(units) => units,
+            Self::File(_) | Self::Shell(_) | Self::Argv(_) => &[],
+        }
+    }
+
+    /// Who carries it out.
+    pub fn means(&self) -> Means {
+        match self {
+            Self::Units(_) => Means::Systemd,
+            Self::File(_) | Self::Shell(_) | Self::Argv(_) => Means::Process,
+        }
+    }
+
     /// The file that it names by its absolute path: of a line for the shell the first word, where it stands there
     /// as it is. A word without `/` is looked for in `PATH` when it is run.
     pub fn file(&self) -> Option<&Path> {
@@ -249,6 +281,7 @@ impl Command {
             Self::File(path) => path.as_path(),
             Self::Shell(line) => Path::new(first_word(line)?),
             Self::Argv(words) => Path::new(words.first()?),
+            Self::Units(_) => return None,
         };
         path.is_absolute().then_some(path)
     }
@@ -267,6 +300,10 @@ impl fmt::Display for Command {
             Self::File(path) => path.display().fmt(f),
             Self::Shell(line) => f.write_str(line),
             Self::Argv(words) => f.write_str(&words.join(" ")),
+            Self::Units(units) => {
+                let names: Vec<_> = units.iter().map(UnitName::as_str).collect();
+                f.write_str(&names.join(", "))
+            }
         }
     }
 }

@@ -439,3 +439,5 @@ fn a_dump_under_way_brings_nothing_back_that_a_reload_removes() {
     // Where nothing changes there is no dump.
     assert!(!give(&mut machine, Input::Reload(one), at(14)).contains(&Output::Dump));
 }
+
+mod units;

@@ -86,6 +86,7 @@ impl Instance {
         self.role_since = now;
         self.acted = false;
         self.retry.failures = 0;
+        self.retry.failed_at = None;
         self.retry.until = None;
         self.why = match to {
             _ if first => Reason::TakenUp,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Role};
+use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Means, Role};
 use super::reason::{Cause, Next, Reason};
 use super::settings::InstanceName;
 use super::time::Time;
@@ -66,6 +66,8 @@ pub struct JobView {
     pub started: Time,
     /// Its process, once it exists.
     pub pid: Option<u32>,
+    /// Who carries it out.
+    pub means: Means,
     /// Whether an earlier life of the daemon began it.
     pub adopted: bool,
 }

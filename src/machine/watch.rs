@@ -1,17 +1,19 @@
-//! Who watches what: from a changed address or interface name to the instances that it concerns. Pure.
+//! Who watches what: from a changed address, interface name or unit to the instances that it concerns. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::address::Touched;
 use super::job::InstanceId;
-use super::settings::VipRule;
+use super::settings::{InstanceSettings, VipRule};
+use super::unit::UnitName;
 
 /// The index, so that the cost of an event does not grow with the number of instances.
 #[derive(Debug, Default)]
 pub(crate) struct WatchIndex {
     by_address: BTreeMap<IpAddr, BTreeSet<InstanceId>>,
     by_nic: BTreeMap<String, BTreeSet<InstanceId>>,
+    dependents: BTreeMap<UnitName, BTreeSet<InstanceId>>,
 }
 
 impl WatchIndex {
@@ -43,6 +45,36 @@ impl WatchIndex {
                 }
             }
         }
+    }
+
+    /// Notes that the service of `id` depends on the units of these settings.
+    pub(crate) fn add_units(&mut self, id: InstanceId, settings: &InstanceSettings) {
+        for unit in settings.units() {
+            self.dependents.entry(unit.clone()).or_default().insert(id);
+        }
+    }
+
+    /// Takes back what `add_units` noted.
+    pub(crate) fn remove_units(&mut self, id: InstanceId, settings: &InstanceSettings) {
+        for unit in settings.units() {
+            if let Some(ids) = self.dependents.get_mut(unit) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.dependents.remove(unit);
+                }
+            }
+        }
+    }
+
+    /// All watched units.
+    pub(crate) fn units(&self) -> BTreeSet<UnitName> {
+        self.dependents.keys().cloned().collect()
+    }
+
+    /// The instances whose services depend on these units, in order.
+    pub(crate) fn depending_on(&self, units: &BTreeSet<UnitName>) -> BTreeSet<InstanceId> {
+        let of = |unit| self.dependents.get(unit);
+        units.iter().filter_map(of).flatten().copied().collect()
     }
 
     /// All watched addresses.

@@ -60,6 +60,16 @@ impl Instance {
         }
     }
 
+    /// A unit of the service has changed its state, or may have. What a start or stop does to it is asked when that
+    /// has ended; a question that is under way may have been answered before the change, so it is asked again.
+    pub(crate) fn unit_changed(&mut self, shared: &mut Shared, now: Time) {
+        if let Some(job) = &mut self.job {
+            job.outdated = true;
+        }
+        self.audit(Reason::UnitChanged, shared);
+        self.settle(shared, now);
+    }
+
     /// Brings what runs in line with the plan, and the timers with both.
     pub(crate) fn settle(&mut self, shared: &mut Shared, now: Time) {
         if self.job.is_some() {
@@ -127,7 +137,9 @@ impl Instance {
             started: now,
             spawned: None,
             pid: None,
+            means: command.run.means(),
             adopted: false,
+            outdated: false,
             timeout: command.timeout,
             kill_after: command.kill_after,
             phase: Phase::Running {
@@ -238,6 +250,7 @@ impl Instance {
         shared.outbox.act(Output::Signal {
             job: job.id,
             signal,
+            because: because.clone(),
         });
         shared.outbox.event(Event::JobSignalled {
             instance: self.settings.name.clone(),
@@ -287,6 +300,11 @@ impl Instance {
                 self.last_action = ended;
                 self.judge_action(&job, outcome, shared, now);
             }
+        }
+        // What is run because of this outcome is verified in any case; but nothing may be, as while a loss of the role
+        // is held back.
+        if job.outdated && matches!(self.plan(shared.ending, now), Plan::Wait(_)) {
+            self.audit(Reason::UnitChanged, shared);
         }
         self.settle(shared, now);
     }

@@ -1,11 +1,12 @@
 //! What is going to happen outside the machine, in the order of time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keepstart::machine::Time;
 use keepstart::machine::job::{Exit, InstanceId, JobId};
 use keepstart::machine::kernel::AddressKey;
 use keepstart::machine::settings::InstanceName;
+use keepstart::machine::unit::UnitName;
 
 /// One thing that will happen. What concerns a daemon names its life, and is nothing once that is over.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub(crate) enum Happening {
         version: u32,
         exit: Option<Exit>,
     },
+    /// The daemon hears that units have changed, or may have.
+    Hint { units: BTreeSet<UnitName> },
     /// A service ends by itself.
     Crash,
     /// The operator does something.

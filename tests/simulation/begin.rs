@@ -27,6 +27,7 @@ impl World {
         if daemon.finished {
             return Err(format!("{} begins after the shutdown was complete", job.id));
         }
+        daemon.check.hinted.remove(name);
         let counted = daemon.check.jobs.entry(name.clone()).or_insert((now, 0));
         if now.since(counted.0) > Duration::from_secs(10) {
             *counted = (now, 0);

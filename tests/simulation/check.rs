@@ -11,6 +11,7 @@ use keepstart::machine::reason::{Cause, Next};
 use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen};
 use keepstart::machine::view::InstanceView;
 
+use crate::scripts::Service;
 use crate::tally::Kind;
 use crate::world::{Daemon, Verdict, World};
 
@@ -51,6 +52,8 @@ pub(crate) struct LifeCheck {
     lost: Vec<InstanceName>,
     /// Instances whose last job is a start that was cut short or failed.
     pub(crate) half_started: BTreeSet<InstanceName>,
+    /// Instances that have begun no job since one of their units was said to have changed.
+    pub(crate) hinted: BTreeSet<InstanceName>,
     /// Instances whose last job is an is-running that nobody has answered.
     pub(crate) unanswered: BTreeSet<InstanceName>,
 }
@@ -111,6 +114,7 @@ impl World {
             Output::Signal {
                 job,
                 signal: JobSignal::Kill,
+                ..
             } => {
                 let process = self.scripts.processes.get(job);
                 match process.and_then(|one| one.term_at) {
@@ -138,6 +142,7 @@ impl World {
                 Err("the shutdown is called complete while a job runs".into())
             }
             Output::Watch(_)
+            | Output::WatchUnits(_)
             | Output::Subscribe
             | Output::Dump
             | Output::Signal { .. }
@@ -318,12 +323,15 @@ impl World {
         self.check_role(daemon, *level, view)?;
         let knows = one.is_running.is_none() && !self.excused.contains(&view.name);
         let rests = matches!(view.next, Next::Content { .. });
-        let runs = self.scripts.runs(&view.name);
+        let runs = self.scripts.service(&view.name) != Service::Stopped;
         if knows && rests {
             self.tally.count(Kind::CheckedKnows);
             if (view.knowledge == Knowledge::Running) != runs {
                 return Err(format!("runs is {runs}, of which nobody knows"));
             }
+        }
+        if rests && one.is_running.is_some() && daemon.check.hinted.contains(&view.name) {
+            return Err("a unit has changed since it was asked, and it is content".into());
         }
         if lost && !daemon.ending {
             self.tally.count(Kind::CheckedLoss);

@@ -15,6 +15,7 @@ impl World {
             Output::Event(event) => self.count_event(event),
             Output::Start(job) => self.count_job(job),
             Output::Watch(_)
+            | Output::WatchUnits(_)
             | Output::Subscribe
             | Output::Dump
             | Output::Signal { .. }
@@ -41,6 +42,9 @@ impl World {
                 Outcome::TimedOut { .. } => Kind::TimedOut,
                 Outcome::Cancelled => Kind::Cancelled,
                 Outcome::NotStarted { .. } => Kind::NotStarted,
+                Outcome::UnitFailed { .. } => Kind::UnitFailed,
+                Outcome::NotRunning { .. } => Kind::NotRunning,
+                Outcome::PartlyRunning { .. } => Kind::PartlyRunning,
                 Outcome::Unseen => Kind::Unseen,
             },
             Event::RetryScheduled { .. } => Kind::RetryScheduled,
@@ -79,6 +83,7 @@ impl World {
             Reason::RoleLost => Kind::JobRoleLost,
             Reason::FoundStopped => Kind::JobFoundStopped,
             Reason::FoundRunning => Kind::JobFoundRunning,
+            Reason::UnitChanged => Kind::JobUnitChanged,
             Reason::Verify => Kind::JobVerify,
             Reason::Retry => Kind::JobRetry,
             Reason::Audit => Kind::JobAudit,

@@ -1,14 +1,17 @@
 //! What happens in a world outside the machine: trouble in the kernel, answers, scripts' ends.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keepstart::machine::job::{Action, Exit, InstanceId, JobId};
 use keepstart::machine::kernel::{AddressKey, KernelEvent};
 use keepstart::machine::message::Input;
-use keepstart::machine::settings::InstanceName;
+use keepstart::machine::settings::{InstanceName, InstanceSettings};
+use keepstart::machine::unit::UnitName;
 
 use crate::agenda::Happening;
-use crate::scripts::Word;
+use crate::scripts::{Service, Word};
 use crate::setup::{self, LINKS, SLOTS};
 use crate::tally::Kind;
 use crate::world::{Verdict, World};
@@ -61,8 +64,10 @@ impl World {
             }
             Happening::Effect(job) => {
                 self.note("   effect of", &job);
-                self.scripts.effect(job);
+                let changed = self.scripts.effect(job);
+                self.unit_changes(changed.as_ref());
             }
+            Happening::Hint { units } => return self.hint(units),
             Happening::Crash => self.crash(),
             Happening::StopWaitOver { .. } => {
                 self.tally.count(Kind::ShutdownCutShort);
@@ -108,6 +113,7 @@ impl World {
             | Happening::Spawned(_)
             | Happening::Effect(_)
             | Happening::Ends { .. }
+            | Happening::Hint { .. }
             | Happening::Crash
             | Happening::Operator
             | Happening::DaemonBegins => true,
@@ -299,8 +305,11 @@ impl World {
         if waited_for && action == Action::Start && !done && !matches!(exit, Exit::NotStarted(_)) {
             check.half_started.insert(name.clone());
         }
-        if waited_for && action == Action::IsRunning && (told || !matches!(exit, Exit::Code(0..=1)))
-        {
+        let answer = matches!(
+            exit,
+            Exit::Code(0..=1) | Exit::NotRunning(_) | Exit::PartlyRunning(_)
+        );
+        if waited_for && action == Action::IsRunning && (told || !answer) {
             check.unanswered.insert(name.clone());
             self.tally.count(Kind::QuestionUnanswered);
         }
@@ -322,11 +331,53 @@ impl World {
         let Some(one) = self.settings.instances.get(index) else {
             return;
         };
-        if one.is_running.is_some() && self.scripts.runs(&one.name) {
-            self.scripts.services.insert(one.name.clone(), false);
+        if one.is_running.is_some() && self.scripts.service(&one.name) == Service::Running {
+            let units = one.units().collect::<BTreeSet<_>>().len();
+            let left = if units > 1 && self.choices.chance(500) {
+                Service::Partly
+            } else {
+                Service::Stopped
+            };
+            self.scripts.services.insert(one.name.clone(), left);
             self.tally.count(Kind::ServiceCrashed);
             let name = one.name.clone();
             self.note("   crash of", &name);
+            self.unit_changes(Some(&name));
         }
+    }
+
+    /// A service has changed. If systemd has it, the daemon hears of that: soon, late, twice, or never.
+    fn unit_changes(&mut self, name: Option<&InstanceName>) {
+        let one = name.and_then(|name| self.instance(name));
+        let units: BTreeSet<_> = one
+            .into_iter()
+            .flat_map(|one| one.units().cloned())
+            .collect();
+        if units.is_empty() {
+            return;
+        }
+        let times = self.choices.pick(&[0, 1, 1, 1, 2]);
+        for _ in 0..times {
+            let units = units.clone();
+            self.later(&[0, 0, 1, 50, 2_000], Happening::Hint { units });
+        }
+    }
+
+    /// The daemon hears that units have changed: it may not be content before it has asked since.
+    pub(crate) fn hint(&mut self, mut units: BTreeSet<UnitName>) -> Verdict {
+        let Some(daemon) = &self.daemon else {
+            return Ok(());
+        };
+        units.retain(|unit| daemon.watched_units.contains(unit));
+        if units.is_empty() {
+            return Ok(());
+        }
+        let concerned = |one: &&Arc<InstanceSettings>| one.units().any(|unit| units.contains(unit));
+        let names = self.settings.instances.iter().filter(concerned);
+        let names: Vec<_> = names.map(|one| one.name.clone()).collect();
+        if let Some(daemon) = &mut self.daemon {
+            daemon.check.hinted.extend(names);
+        }
+        self.feed(Some(Input::UnitsChanged(units)))
     }
 }

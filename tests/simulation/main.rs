@@ -55,6 +55,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
     ),
     (1, "the deadline of an adopted job was in the past"),
     (5, "the role of an old rule was believed after a reload"),
+    (
+        8,
+        "a unit changed during a start while a loss was held back, and nobody asked",
+    ),
     (9, "an interrupted start has to leave the service in doubt"),
     (
         16,

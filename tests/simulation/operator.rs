@@ -59,6 +59,12 @@ impl World {
                 self.end_life();
                 Ok(())
             }
+            17 => {
+                // The bus was lost and is back: anything may have changed.
+                let daemon = self.daemon.as_ref();
+                let units = daemon.map(|one| one.watched_units.clone());
+                self.hint(units.unwrap_or_default())
+            }
             _ => Ok(()),
         }
     }
@@ -118,6 +124,7 @@ impl World {
             ending: false,
             finished: false,
             watched: BTreeSet::new(),
+            watched_units: BTreeSet::new(),
             subscribing: false,
             names: BTreeMap::new(),
         });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use keepstart::machine::job::Role;
 use keepstart::machine::reason::Next;
 
+use crate::scripts::Service;
 use crate::tally::Kind;
 use crate::world::{Verdict, World};
 
@@ -58,10 +59,10 @@ impl World {
             let Some(view) = views.find(|view| view.name == one.name) else {
                 return Err(format!("{} has no view", one.name));
             };
-            let runs = self.scripts.runs(&one.name);
+            let service = self.scripts.service(&one.name);
             let right = match role {
-                Role::Master => runs,
-                Role::Backup => !runs,
+                Role::Master => service == Service::Running,
+                Role::Backup => service == Service::Stopped,
                 Role::Unknown => true,
             };
             if view.role != role {
@@ -71,7 +72,7 @@ impl World {
                 ));
             }
             if !right && !self.excused.contains(&one.name) {
-                return Err(format!("{}: runs is {runs} at rest: {view:#?}", one.name));
+                return Err(format!("{}: is {service:?} at rest: {view:#?}", one.name));
             }
             let excused = self.excused.contains(&one.name);
             self.tally.count(match role {

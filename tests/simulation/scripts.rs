@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keepstart::machine::Time;
-use keepstart::machine::job::{Action, Exit, Job, JobId, JobSignal};
+use keepstart::machine::job::{Action, Exit, Job, JobId, JobSignal, Means};
 use keepstart::machine::settings::InstanceName;
 
 use crate::agenda::{Agenda, Happening};
@@ -36,6 +36,15 @@ pub(crate) enum Word {
     Doubtful,
 }
 
+/// What a service does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Service {
+    Stopped,
+    /// One of its units runs and another does not, or one is between its states.
+    Partly,
+    Running,
+}
+
 /// A script that was handed to the executor and has not ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
@@ -44,6 +53,10 @@ pub(crate) struct Process {
     /// The life of the daemon that watches it.
     pub(crate) life: u32,
     pub(crate) adopted: bool,
+    /// Whether it is a script; what systemd does has no process and outlives the daemon that asked for it.
+    means: Means,
+    /// What it is still going to make of the service.
+    to_come: Option<Service>,
     pub(crate) pid: Option<u32>,
     pub(crate) begun: Time,
     pub(crate) deadline: Time,
@@ -62,7 +75,9 @@ pub(crate) struct Process {
 pub(crate) struct Scripts {
     pub(crate) mood: Mood,
     pub(crate) processes: BTreeMap<JobId, Process>,
-    pub(crate) services: BTreeMap<InstanceName, bool>,
+    pub(crate) services: BTreeMap<InstanceName, Service>,
+    /// What systemd still does for a daemon that is gone.
+    left: BTreeMap<JobId, Process>,
     next_pid: u32,
     /// Starts and stops that were ever begun.
     pub(crate) actions: u64,
@@ -84,14 +99,18 @@ impl Scripts {
             mood: Mood::Mixed,
             processes: BTreeMap::new(),
             services: BTreeMap::new(),
+            left: BTreeMap::new(),
             next_pid: 100,
             actions: 0,
             tally,
         }
     }
 
-    pub(crate) fn runs(&self, name: &InstanceName) -> bool {
-        self.services.get(name).copied().unwrap_or(false)
+    pub(crate) fn service(&self, name: &InstanceName) -> Service {
+        if self.left.values().any(|one| one.instance == *name) {
+            return Service::Partly;
+        }
+        self.services.get(name).copied().unwrap_or(Service::Stopped)
     }
 
     /// The live script of an instance.
@@ -114,6 +133,13 @@ impl Scripts {
             action: job.action,
             life: job.id.life,
             adopted: false,
+            means: job.command.run.means(),
+            to_come: match job.action {
+                Action::Start => Some(Service::Running),
+                Action::Stop => Some(Service::Stopped),
+                Action::IsRunning => None,
+            }
+            .filter(|_| course.effect && course.lasts.is_some()),
             pid: None,
             begun: now,
             deadline: now + job.command.timeout,
@@ -124,11 +150,16 @@ impl Scripts {
             word: if asks { Word::Doubtful } else { Word::Good },
             version: 0,
         };
+        let by_systemd = process.means == Means::Systemd;
+        if by_systemd && job.action.changes_service() {
+            // A new job of a unit takes the place of the one before.
+            self.left.retain(|_, one| one.instance != job.settings.name);
+        }
         self.processes.insert(job.id, process);
         self.count_course(job.action, &course);
         self.actions += u64::from(job.action != Action::IsRunning);
         let spawned = now + course.spawned_after;
-        if !matches!(course.exit, Some(Exit::NotStarted(_))) {
+        if !by_systemd && !matches!(course.exit, Some(Exit::NotStarted(_))) {
             agenda.put(spawned, Happening::Spawned(job.id));
         }
         if let Some(lasts) = course.lasts {
@@ -218,17 +249,18 @@ impl Scripts {
         process.pid
     }
 
-    /// The script does what it is for.
-    pub(crate) fn effect(&mut self, id: JobId) {
-        let Some(process) = self.processes.get(&id) else {
-            return;
+    /// The script does what it is for; whose service it has changed.
+    pub(crate) fn effect(&mut self, id: JobId) -> Option<InstanceName> {
+        let left = self.left.remove(&id);
+        let (name, service) = match left {
+            Some(process) => (process.instance, process.to_come),
+            None => {
+                let process = self.processes.get_mut(&id)?;
+                (process.instance.clone(), process.to_come.take())
+            }
         };
-        let running = match process.action {
-            Action::Start => true,
-            Action::Stop => false,
-            Action::IsRunning => return,
-        };
-        self.services.insert(process.instance.clone(), running);
+        self.services.insert(name.clone(), service?);
+        Some(name)
     }
 
     /// The script ends, unless a signal has changed its course.
@@ -242,8 +274,12 @@ impl Scripts {
             return None;
         }
         let process = self.processes.remove(&id)?;
-        let truth = Exit::Code(i32::from(!self.runs(&process.instance)));
-        Some((process, exit.unwrap_or(truth)))
+        let service = self.service(&process.instance);
+        let exit = match process.means {
+            Means::Process => exit.unwrap_or(Exit::Code(i32::from(service == Service::Stopped))),
+            Means::Systemd => by_systemd(process.action, exit, service),
+        };
+        Some((process, exit))
     }
 
     /// The daemon signals a job.
@@ -268,7 +304,7 @@ impl Scripts {
             JobSignal::Term => process.term_at = Some(now),
             JobSignal::Kill => process.killed = true,
         }
-        if process.pid.is_some() {
+        if process.pid.is_some() || process.means == Means::Systemd {
             process.react(id, choices, agenda, now);
         }
         true
@@ -276,7 +312,31 @@ impl Scripts {
 
     /// The daemon has been killed: what was not spawned yet never will be.
     pub(crate) fn orphan(&mut self) {
-        self.processes.retain(|_, process| process.pid.is_some());
+        let all = std::mem::take(&mut self.processes);
+        for (id, process) in all {
+            if process.pid.is_some() {
+                self.processes.insert(id, process);
+            } else if process.means == Means::Systemd && process.to_come.is_some() {
+                self.left.insert(id, process);
+            }
+        }
+    }
+}
+
+/// How a job that systemd does ends, where a script would have ended so; `None`: with the truth.
+fn by_systemd(action: Action, exit: Option<Exit>, service: Service) -> Exit {
+    match (action, exit) {
+        (Action::IsRunning, None) => match service {
+            Service::Running => Exit::Code(0),
+            Service::Partly => Exit::PartlyRunning("one is active".into()),
+            Service::Stopped => Exit::NotRunning("none is active".into()),
+        },
+        (_, None | Some(Exit::Code(0))) => Exit::Code(0),
+        (Action::IsRunning, Some(Exit::Code(_) | Exit::NotStarted(_))) => {
+            Exit::NotStarted("no bus".into())
+        }
+        (_, Some(Exit::NotStarted(error))) => Exit::NotStarted(error),
+        (_, Some(other)) => Exit::UnitFailed(format!("{other:?}")),
     }
 }
 

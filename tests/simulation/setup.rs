@@ -11,6 +11,7 @@ use keepstart::machine::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
     Quorum, Release, Retry, Settings, VipRule,
 };
+use keepstart::machine::unit::UnitName;
 
 use crate::choice::Choices;
 
@@ -146,6 +147,10 @@ fn starts_at_once(choices: &mut Choices) -> NonZeroU32 {
 }
 
 fn instance(choices: &mut Choices, slot: usize) -> Option<InstanceSettings> {
+    let units = units(choices, slot);
+    let action = |choices: &mut Choices, name: &str, timeouts_ms: &[u64]| {
+        action(choices, name, &units, timeouts_ms)
+    };
     Some(InstanceSettings {
         name: InstanceName::new(&format!("i{slot}")).ok()?,
         role: rule(choices, slot),
@@ -184,9 +189,25 @@ fn release(choices: &mut Choices) -> Release {
     choices.pick(&[Release::Keep, Release::Stop])
 }
 
-fn action(choices: &mut Choices, name: &str, timeouts_ms: &[u64]) -> Arc<ActionSettings> {
+/// The units of a slot; none where it has scripts.
+fn units(choices: &mut Choices, slot: usize) -> Vec<UnitName> {
+    let count = choices.pick(&[0, 0, 1, 2]);
+    let name = |number| UnitName::new(&format!("i{slot}-{number}")).ok();
+    (0..count).filter_map(name).collect()
+}
+
+fn action(
+    choices: &mut Choices,
+    name: &str,
+    units: &[UnitName],
+    timeouts_ms: &[u64],
+) -> Arc<ActionSettings> {
     Arc::new(ActionSettings {
-        run: Command::File(PathBuf::from(format!("/opt/{name}"))),
+        run: if units.is_empty() {
+            Command::File(PathBuf::from(format!("/opt/{name}")))
+        } else {
+            Command::Units(units.to_vec())
+        },
         timeout: Duration::from_millis(choices.pick(timeouts_ms)),
         kill_after: Duration::from_millis(choices.pick(&[0, 200, 10_000])),
         working_directory: None,

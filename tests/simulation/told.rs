@@ -120,6 +120,7 @@ impl Told {
                 Input::Spawned { .. }
                 | Input::Ended { .. }
                 | Input::EpochsReserved(_)
+                | Input::UnitsChanged(_)
                 | Input::Audit(_)
                 | Input::Shutdown,
             ) => {}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use keepstart::machine::job::InstanceId;
 use keepstart::machine::message::{Input, Output};
 use keepstart::machine::settings::{InstanceName, Settings};
+use keepstart::machine::unit::UnitName;
 use keepstart::machine::{Machine, Time};
 
 use crate::agenda::{Agenda, Happening};
@@ -76,6 +77,7 @@ pub(crate) struct Daemon {
     pub(crate) ending: bool,
     pub(crate) finished: bool,
     pub(crate) watched: BTreeSet<IpAddr>,
+    pub(crate) watched_units: BTreeSet<UnitName>,
     pub(crate) subscribing: bool,
     pub(crate) names: BTreeMap<InstanceId, InstanceName>,
 }
@@ -273,6 +275,7 @@ impl World {
                 }
                 daemon.watched.clone_from(addresses);
             }
+            Output::WatchUnits(units) => daemon.watched_units.clone_from(units),
             Output::Subscribe => {
                 if std::mem::replace(&mut daemon.subscribing, true) {
                     return Err("a subscription was asked for twice".into());
@@ -295,7 +298,7 @@ impl World {
                 self.scripts
                     .begin(job, &mut self.choices, &mut self.agenda, now);
             }
-            Output::Signal { job, signal } => {
+            Output::Signal { job, signal, .. } => {
                 let (choices, agenda) = (&mut self.choices, &mut self.agenda);
                 if !self.scripts.signal(*job, *signal, choices, agenda, now) {
                     return Err(format!("{job} is signalled and does not run"));
@@ -324,6 +327,7 @@ impl World {
                     daemon.check.last.remove(&name);
                     daemon.check.flapping.remove(&name);
                     daemon.check.unanswered.remove(&name);
+                    daemon.check.hinted.remove(&name);
                     // Whoever has the service now, keepstart has let go of it.
                     self.scripts.services.remove(&name);
                 }

@@ -30,7 +30,7 @@ fn read_pid(path: &Path) -> u32 {
 fn not_started(exit: Exit) -> String {
     match exit {
         Exit::NotStarted(text) => text,
-        other @ (Exit::Code(_) | Exit::Signal(_) | Exit::Unseen) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

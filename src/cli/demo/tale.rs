@@ -157,11 +157,13 @@ impl Tale {
 fn found(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Done => "is-running says: it runs",
-        Outcome::Failed { .. } => "is-running says: it does not run",
+        Outcome::Failed { .. } | Outcome::NotRunning { .. } => "is-running says: it does not run",
         Outcome::Killed { .. }
         | Outcome::TimedOut { .. }
         | Outcome::Cancelled
         | Outcome::NotStarted { .. }
+        | Outcome::UnitFailed { .. }
+        | Outcome::PartlyRunning { .. }
         | Outcome::Unseen => "is-running gives no answer",
     }
 }

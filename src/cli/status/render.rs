@@ -141,7 +141,7 @@ fn cells(instance: &InstanceStatus) -> [Cell; 6] {
         (Role::Master, Knowledge::Running) => Some(Paint::Good),
         (Role::Backup, Knowledge::Stopped) => None,
         (Role::Unknown, _)
-        | (_, Knowledge::Maybe)
+        | (_, Knowledge::Maybe | Knowledge::Partly)
         | (Role::Master, Knowledge::Stopped)
         | (Role::Backup, Knowledge::Running) => Some(Paint::Warn),
     };

@@ -3,7 +3,7 @@
 use super::*;
 use crate::control::samples::{time, view};
 use crate::control::status::Freshness;
-use crate::machine::job::{Action, JobId, LastJob, Outcome};
+use crate::machine::job::{Action, JobId, LastJob, Means, Outcome};
 use crate::machine::reason::{Cause, Next, Reason};
 use crate::machine::view::{InstanceView, JobView};
 
@@ -84,6 +84,7 @@ fn the_last_start_and_the_last_is_running_are_both_told() {
             reason: Reason::Audit,
             started: time(130_000),
             pid: Some(77),
+            means: Means::Process,
             adopted: false,
         });
     });
@@ -105,6 +106,7 @@ fn a_running_job() {
             reason: Reason::RoleLost,
             started: time(127_000),
             pid: Some(77),
+            means: Means::Process,
             adopted: false,
         });
         view.next = Next::JobRuns {
@@ -123,6 +125,7 @@ fn a_running_job() {
 fn a_job_that_hangs_in_its_exec() {
     let why = why(|view| {
         view.job = Some(JobView {
+            means: Means::Process,
             job: JobId { life: 1, number: 2 },
             action: Action::Start,
             reason: Reason::RoleGained,

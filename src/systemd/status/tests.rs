@@ -1,7 +1,7 @@
 //! Tests of `systemd/status`.
 
 use super::*;
-use crate::machine::job::{InstanceId, JobId};
+use crate::machine::job::{InstanceId, JobId, Means};
 use crate::machine::reason::{Cause, Reason};
 use crate::machine::settings::InstanceName;
 use crate::machine::view::JobView;
@@ -38,6 +38,7 @@ fn instance(name: &str, role: Role, knowledge: Knowledge) -> InstanceView {
 
 fn with_job(view: InstanceView, action: Action) -> InstanceView {
     let job = JobView {
+        means: Means::Process,
         job: JobId { life: 1, number: 1 },
         action,
         reason: Reason::RoleGained,

@@ -4,7 +4,7 @@ use super::*;
 use crate::control::protocol::VERSION;
 use crate::control::samples::{kernel, time, view};
 use crate::control::status::Freshness;
-use crate::machine::job::JobId;
+use crate::machine::job::{JobId, Means};
 use crate::machine::reason::{Cause, Next, Reason};
 use crate::machine::view::{InstanceView, JobView};
 
@@ -102,6 +102,7 @@ fn the_last_start_or_stop_and_the_last_is_running_stand_side_by_side() {
             reason: Reason::Audit,
             started: time(200_050),
             pid: Some(77),
+            means: Means::Process,
             adopted: false,
         });
     };
