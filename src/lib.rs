@@ -3,7 +3,7 @@
 //! # The way of the data
 //!
 //! ```text
-//!  kernel ──▶ source ──▶ ┌───────────────────────────────┐ ──▶ action ──▶ scripts
+//!  kernel ──▶ source ──▶ ┌───────────────────────────────┐ ──▶ action ──▶ scripts, units
 //!                        │ reactor: one thread, one       │
 //!  people ──▶ control ──▶│ owner of the machine           │ ──▶ bus ──▶ status, systemd
 //!  signals ─▶ app ──────▶│   input ─▶ machine ─▶ outputs  │ ──▶ disk ──▶ what a restart must know
@@ -22,7 +22,7 @@
 //! | [`trust`] | whether a file that is run is in safe hands |
 //! | [`config`] | the file: every fault with its place, every default filled in |
 //! | [`source`] | what the kernel says of links and addresses |
-//! | [`action`] | scripts: spawned, watched, their output followed |
+//! | [`action`] | scripts: spawned, watched, their output followed; systemd units |
 //! | [`state`] | what outlives the process: locks, the run record, epochs |
 //! | [`systemd`], [`telemetry`] | readiness and watchdog; the log |
 //! | [`bus`], [`disk`], [`report`] | messages between threads; the disk thread; events in words |

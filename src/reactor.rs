@@ -2,7 +2,7 @@
 //! the machine says, and waits again. It makes no call that can wait for a disk, a pipe or a script.
 //!
 //! ```text
-//!   netlink ─┐                                  ┌─▶ Executor   submit, signal
+//!   netlink ─┐                                  ┌─▶ Runner     submit, signal
 //!   dumps   ─┤                                  ├─▶ netlink    subscribe, dump
 //!   jobs    ─┼─▶ Machine::handle ─▶ outputs ─▶ ─┼─▶ disk       knowledge, epochs
 //!   orders  ─┤        one, then drain           ├─▶ log        events
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
-use crate::action::{ExecEvent, Executor};
+use crate::action::{ExecEvent, Runner};
 use crate::bus::{Counters, Order, Pulse, Updates, Whole};
 use crate::clock::Clock;
 use crate::disk::{Disk, TURN_MAX, Task};
@@ -49,7 +49,7 @@ use news::News;
 pub struct Reactor {
     clock: Clock,
     machine: Machine,
-    executor: Executor,
+    runner: Runner,
     disk: Disk,
     updates: Updates,
     receive_buffer_bytes: usize,
@@ -91,14 +91,14 @@ impl Reactor {
     pub fn new(
         clock: Clock,
         machine: Machine,
-        executor: Executor,
+        runner: Runner,
         disk: Disk,
         updates: Updates,
     ) -> Self {
         Self {
             clock,
             machine,
-            executor,
+            runner,
             disk,
             updates,
             receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
@@ -186,7 +186,7 @@ impl Reactor {
         let answers_open = !answers.is_closed();
         tokio::select! {
             ready = kernel => Wake::Kernel(ready),
-            event = self.executor.next() => Wake::Job(event),
+            event = self.runner.next() => Wake::Job(event),
             result = dumped => Wake::Dump(result),
             order = orders.recv() => Wake::Order(order),
             () = timer => Wake::Deadline,
@@ -232,7 +232,7 @@ impl Reactor {
         Pulse {
             kernel: self.machine.kernel_view(),
             counters: Counters {
-                executor: self.executor.counters(),
+                executor: self.runner.counters(),
                 output: disk.output,
                 records_dropped: disk.tasks_dropped,
                 netlink,
@@ -254,6 +254,7 @@ impl Reactor {
                 serves,
                 so_far,
             } => report::hanging_spawn(&instance, action, job, serves, so_far),
+            ExecEvent::UnitsChanged(units) => self.input(Input::UnitsChanged(units)),
         }
     }
 
@@ -320,15 +321,18 @@ impl Reactor {
     fn output(&mut self, output: Output) {
         match output {
             Output::Watch(addresses) => self.watched = addresses.into_iter().collect(),
-            // No configuration names a unit yet.
-            Output::WatchUnits(_) => {}
+            Output::WatchUnits(units) => self.runner.watch_units(units),
             Output::Subscribe => self.subscribe(),
             Output::Dump => {
                 let watched = self.watched.clone();
                 self.dump = Some(Box::pin(netlink::dump_aside(watched)));
             }
-            Output::Start(job) => self.executor.submit(job),
-            Output::Signal { job, signal, .. } => self.executor.signal(job, signal),
+            Output::Start(job) => self.runner.submit(job),
+            Output::Signal {
+                job,
+                signal,
+                because,
+            } => self.runner.signal(job, signal, &because),
             Output::ReserveEpochs {
                 instance,
                 name,

@@ -1,9 +1,11 @@
 //! What the executor tells of its jobs. Data only.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use crate::machine::job::{Action, Exit, JobId, Role};
 use crate::machine::settings::InstanceName;
+use crate::machine::unit::UnitName;
 
 /// What happened to a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,4 +42,6 @@ pub enum ExecEvent {
         /// How long it has taken so far.
         so_far: Duration,
     },
+    /// These units were seen to change their states, or may have changed them unseen.
+    UnitsChanged(BTreeSet<UnitName>),
 }

@@ -1,4 +1,5 @@
-//! Jobs out: runs scripts, watches them, and follows what they print. It decides nothing: which job runs, for
+//! Jobs out: runs scripts, watches them, and follows what they print; has systemd start and stop units. It decides
+//! nothing: which job runs, for
 //! how long, and what its end means is the machine's business.
 //!
 //! ```text
@@ -22,11 +23,14 @@ mod launch;
 mod orphan;
 mod output;
 mod process;
+mod runner;
 mod spawn;
 mod spawner;
 mod stage;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "units")]
+mod units;
 
 use std::time::Instant;
 
@@ -39,7 +43,10 @@ pub use executor::{Executor, ExecutorError, ExecutorOptions};
 pub use orphan::{Orphan, OrphanRecord, find_orphan};
 pub use output::{HasStarted, LogRoom, OutputCounters, OutputError, OutputFollower, OutputLine};
 pub use process::{ProcessStart, init_start};
+pub use runner::Runner;
 pub use stage::staged;
+#[cfg(feature = "units")]
+pub use units::look_at_units;
 
 /// Writes down which processes exist, so that a later life of the daemon finds them.
 ///

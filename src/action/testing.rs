@@ -190,7 +190,9 @@ impl Bench {
     pub(super) async fn spawned(&mut self) -> (JobId, u32) {
         match self.next().await {
             ExecEvent::Spawned { job, pid, .. } => (job, pid),
-            other @ (ExecEvent::Ended { .. } | ExecEvent::Hangs { .. }) => {
+            other @ (ExecEvent::Ended { .. }
+            | ExecEvent::Hangs { .. }
+            | ExecEvent::UnitsChanged(_)) => {
                 panic!("not spawned, but {other:?}")
             }
         }

@@ -4,6 +4,7 @@
 //!  main      service: signals, control socket, systemd, the board        (service.rs)
 //!  reactor   the machine, netlink, the ends of jobs                      (crate::reactor)
 //!  spawner-N posix_spawn, the run record before and after it             (crate::action)
+//!  units     systemd over D-Bus, only where the file names units         (crate::action)
 //!  disk      epochs, the rest of the run record, the scripts' output     (crate::disk)
 //!  log       the sinks of the log                                        (crate::telemetry)
 //! ```
@@ -14,7 +15,7 @@
 //! The threads know each other only by bounded queues. A panic on any of them ends the process.
 
 mod prepare;
-mod scripts;
+pub(crate) mod scripts;
 mod service;
 
 use std::io;
@@ -26,7 +27,7 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 
 use crate::action::{
-    Executor, ExecutorError, ExecutorOptions, LogRoom, OutputError, OutputFollower,
+    ExecutorError, ExecutorOptions, LogRoom, OutputError, OutputFollower, Runner,
     inherited_environment,
 };
 use crate::bus::{ORDERS_MAX, Order, Updates};
@@ -153,7 +154,7 @@ pub enum Entered {
 pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), AppError> {
     let clock = Clock::begin();
     report::warnings(&loaded.warnings);
-    let (config, scripts) = (loaded.config, loaded.scripts);
+    let (config, scripts, units) = (loaded.config, loaded.scripts, loaded.units);
     if let Some(workspace) = &config.application.workspace {
         std::env::set_current_dir(workspace).map_err(|source| AppError::Workspace {
             path: workspace.clone(),
@@ -210,7 +211,10 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         reopen_log: options.reopen_log,
         change_log: options.change_log,
     });
-    let result = on_this_thread(runtime, service.run(doors, scripts));
+    let result = on_this_thread(
+        runtime,
+        service.run(doors, move || scripts::odd(&scripts, &units)),
+    );
     join(reactor_thread);
     join(disk_thread);
     if let Some(Err(error)) = prepared.pidfile.map(crate::state::Pidfile::remove) {
@@ -237,23 +241,23 @@ fn start_reactor(
     orders: mpsc::Receiver<Order>,
     answers: mpsc::Receiver<crate::machine::message::Input>,
 ) -> Result<JoinHandle<()>, AppError> {
-    let executor = Executor::new(parts.executor).map_err(AppError::Executor)?;
+    let runner = Runner::new(parts.executor).map_err(AppError::Executor)?;
     let runtime = new_runtime()?;
     let body = move || {
         runtime.block_on(async move {
-            let mut executor = executor;
+            let mut runner = runner;
             let mut orphans = parts.orphans;
             for adopted in parts
                 .restored
                 .values()
                 .filter_map(|one| one.adopted.as_ref())
             {
-                executor.adopt(adopted, orphans.remove(&adopted.job));
+                runner.adopt(adopted, orphans.remove(&adopted.job));
             }
             let mut reactor = Reactor::new(
                 parts.clock,
                 parts.machine,
-                executor,
+                runner,
                 parts.disk,
                 parts.updates,
             );

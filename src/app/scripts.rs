@@ -1,20 +1,32 @@
-//! A look at the scripts of a configuration, for the warnings in the log. A script may be on a file server that
-//! does not answer, so a short-lived thread looks, and nobody ever waits for it: neither the start of the daemon
+//! A look at the scripts and units of a configuration, for the warnings in the log. A script may be on a file server
+//! that does not answer, so a short-lived thread looks, and nobody ever waits for it: neither the start of the daemon
 //! nor its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::config::{Faults, Scripts};
+use crate::config::{Faults, Scripts, Units};
 use crate::report;
 
-/// Looks at the scripts of a configuration, and says what of them it does not see.
-pub(super) fn look_at(scripts: &Scripts) -> Faults {
+/// What is odd about what a configuration names; says what of it is not seen. May wait for a file server, and some
+/// seconds for systemd.
+pub(super) fn odd(scripts: &Scripts, units: &Units) -> Faults {
     if let Some(sentence) = scripts.unjudged() {
         tracing::info!("{sentence}");
     }
-    scripts.look()
+    let mut odd = scripts.look();
+    odd.merge(odd_units(units));
+    odd
+}
+
+/// What is odd about its units, as systemd says. May wait some seconds for it.
+pub(crate) fn odd_units(units: &Units) -> Faults {
+    #[cfg(feature = "units")]
+    if units.names().len() > 0 {
+        return units.warnings(crate::action::look_at_units(units.names()));
+    }
+    units.warnings(Vec::new())
 }
 
 /// At most one look at a time: reloads must not gather threads that hang.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
-use crate::config::{Application, Config, Loaded, Scripts};
+use crate::config::{Application, Config, Faults, Loaded};
 use crate::control::server::{self, Counters, Listeners, ServerContext};
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
@@ -27,7 +27,7 @@ use crate::state::Paths;
 use crate::systemd::{Notifier, NotifyError, status_line};
 
 use super::AppError;
-use super::scripts::{ScriptLook, look_at};
+use super::scripts::ScriptLook;
 pub(super) use doors::Doors;
 use reload::{FileReader, Reading};
 
@@ -130,8 +130,12 @@ impl Service {
     }
 
     /// Runs until the daemon has ended.
-    pub(super) async fn run(mut self, doors: Doors, scripts: Scripts) -> Result<(), AppError> {
-        self.script_look.begin(move || look_at(&scripts));
+    pub(super) async fn run(
+        mut self,
+        doors: Doors,
+        look: impl FnOnce() -> Faults + Send + 'static,
+    ) -> Result<(), AppError> {
+        self.script_look.begin(look);
         let (requests, mut receiver) = mpsc::channel(REQUESTS_MAX);
         let Doors {
             mut signals,

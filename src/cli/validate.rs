@@ -6,11 +6,15 @@ use super::arguments::Validate;
 use super::exit::{Code, Ending, Failure};
 use super::locate;
 use super::out::Out;
+use crate::app;
 use crate::config;
 
 pub(super) fn validate(out: Out, given: Option<&Path>, how: &Validate) -> Ending {
     let file = locate::config_file(given)?;
-    let loaded = config::load_with_scripts(&file).map_err(|error| locate::faulty(&error))?;
+    let mut loaded = config::load_with_scripts(&file).map_err(|error| locate::faulty(&error))?;
+    loaded
+        .warnings
+        .merge(app::scripts::odd_units(&loaded.units));
     locate::warn(out, &loaded.warnings);
     if how.effective {
         out.print(&config::effective(&loaded.config))?;

@@ -10,14 +10,17 @@ use super::instance::environment;
 use super::process;
 use super::section::{Notes, Section};
 use super::tree::{Node, Value, quoted};
+use super::units;
 use super::value::{duration, text};
 use crate::machine::job::Action;
 use crate::machine::process::ProcessSettings;
 use crate::machine::settings::{ActionSettings, Command};
+use crate::machine::unit::UnitName;
 
-/// The keys of the long form. What else an action can be than a command stands here in place of `run`.
-pub(super) const KEYS: [&str; 11] = [
+/// The keys of the long form. `unit` stands in place of `run`.
+pub(super) const KEYS: [&str; 12] = [
     "run",
+    "unit",
     "timeout",
     "kill-after",
     "user",
@@ -68,16 +71,7 @@ pub(super) fn read(
     places: &Places<'_>,
     notes: &mut Notes<'_>,
 ) -> Option<Arc<ActionSettings>> {
-    let mut settings = ActionSettings {
-        run: Command::Shell(String::new()),
-        timeout: match action {
-            Action::Start | Action::Stop => START_TIMEOUT,
-            Action::IsRunning => IS_RUNNING_TIMEOUT,
-        },
-        kill_after: KILL_AFTER,
-        working_directory: places.working_directory.map(Path::to_path_buf),
-        process: places.process.clone(),
-    };
+    let mut settings = with_defaults(action, Command::Shell(String::new()), places);
     let run = if let Value::Mapping(_) = node.value {
         let name = format!("{owner}.{action}");
         let section = Section::open(node, node.at, name, &KEYS, notes)?;
@@ -85,6 +79,15 @@ pub(super) fn read(
         settings.timeout = timeout.unwrap_or(settings.timeout);
         let kill_after = section.read("kill-after", notes, |node| duration(node, Duration::ZERO));
         settings.kill_after = kill_after.unwrap_or(settings.kill_after);
+        if let Some(unit) = section.get("unit") {
+            if let Some(at) = section.get("run").and(section.key_at("run")) {
+                let message =
+                    format!("run stands beside unit in {owner}.{action}, expected one of the two");
+                notes.faults.add(at, message);
+            }
+            settings.run = Command::Units(units::read(unit, action, notes)?);
+            return Some(Arc::new(settings));
+        }
         let directory = section.read("working-directory", notes, |node| path(node, places.base));
         settings.working_directory = directory.or(settings.working_directory);
         settings.process = process::read(&section, &places.process, notes);
@@ -101,6 +104,32 @@ pub(super) fn read(
         settings: Arc::clone(&settings),
     });
     Some(settings)
+}
+
+/// An action of the units of an instance.
+pub(super) fn of_units(
+    units: &[UnitName],
+    action: Action,
+    places: &Places<'_>,
+) -> Arc<ActionSettings> {
+    Arc::new(with_defaults(
+        action,
+        Command::Units(units.to_vec()),
+        places,
+    ))
+}
+
+fn with_defaults(action: Action, run: Command, places: &Places<'_>) -> ActionSettings {
+    ActionSettings {
+        run,
+        timeout: match action {
+            Action::Start | Action::Stop => START_TIMEOUT,
+            Action::IsRunning => IS_RUNNING_TIMEOUT,
+        },
+        kill_after: KILL_AFTER,
+        working_directory: places.working_directory.map(Path::to_path_buf),
+        process: places.process.clone(),
+    }
 }
 
 fn command(node: &Node<'_>, action: Action, base: &Path, notes: &mut Notes<'_>) -> Option<Command> {

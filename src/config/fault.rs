@@ -82,7 +82,7 @@ impl Faults {
     }
 
     /// Takes others in, in the order of the file.
-    pub(super) fn merge(&mut self, others: Self) {
+    pub fn merge(&mut self, others: Self) {
         self.list.extend(others.list);
         self.list.sort_by_key(|fault| fault.position);
         self.more += others.more + self.list.len().saturating_sub(TOLD_MAX);

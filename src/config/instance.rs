@@ -6,26 +6,27 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::action::{self, Places};
+use super::action::Places;
+use super::actions::{Actions, actions};
 use super::application::path;
 use super::fault::Offset;
 use super::process;
 use super::section::{Notes, Section, named};
 use super::tree::{Node, Value, quoted};
 use super::value::{LONGEST, address, any_text, choice, count, duration, text, write_duration};
-use crate::machine::job::Action;
 use crate::machine::settings::{
     Arguments, Debounce, InstanceName, InstanceSettings, NicNeverSeen, Quorum, Release, Retry,
     VipRule,
 };
 
-pub(super) const KEYS: [&str; 27] = [
+pub(super) const KEYS: [&str; 28] = [
     "nic",
     "vip",
     "role",
     "start",
     "stop",
     "is-running",
+    "unit",
     "sleep",
     "force-test-cycle",
     "running-report-cycle",
@@ -64,7 +65,6 @@ const DEBOUNCE: Debounce = Debounce {
     hold_max: Duration::from_secs(2),
     hold_on_loss: Duration::ZERO,
 };
-const START_CANCEL_AFTER: Duration = Duration::from_secs(10);
 const RETRY: Retry = Retry {
     first: Duration::from_secs(1),
     factor: NonZeroU32::new(2).unwrap(),
@@ -118,13 +118,12 @@ pub(super) fn read(
         working_directory: directory.as_deref().or(places.working_directory),
         process: process::read(&section, &places.process, notes),
     };
-    let start = section.required("start", action::EXPECTED, notes);
-    let stop = section.required("stop", action::EXPECTED, notes);
-    let mut read =
-        |node: Option<&Node<'_>>, action| action::read(node?, action, section_name, places, notes);
-    let start = read(start, Action::Start);
-    let stop = read(stop, Action::Stop);
-    let is_running = read(section.get("is-running"), Action::IsRunning);
+    let Actions {
+        start,
+        stop,
+        is_running,
+        cancel_after,
+    } = actions(&section, places, notes);
 
     let sleep = time(&section, "sleep", PACE_LEAST, notes).unwrap_or(SLEEP);
     let cycle = section.read("force-test-cycle", notes, count);
@@ -133,11 +132,11 @@ pub(super) fn read(
         force_test_cycle: cycle.unwrap_or(FORCE_TEST_CYCLE),
     };
     let report_every = time(&section, "running-report-cycle", REPORT_LEAST, notes);
-    let cancel_after = time(&section, "start-cancel-after", Duration::ZERO, notes);
+    let told_cancel_after = time(&section, "start-cancel-after", Duration::ZERO, notes);
     let settings = InstanceSettings {
         debounce: debounce(&section, notes),
         unknown_stop_after: time(&section, "unknown-stop-after", WAIT_LEAST, notes),
-        start_cancel_after: cancel_after.unwrap_or(START_CANCEL_AFTER),
+        start_cancel_after: told_cancel_after.unwrap_or(cancel_after),
         retry: retry(&section, notes),
         audit_every: audit_every(&section, pace, notes),
         report_every: report_every.unwrap_or(RUNNING_REPORT_CYCLE),

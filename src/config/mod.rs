@@ -9,6 +9,7 @@
 
 mod account;
 mod action;
+mod actions;
 mod application;
 mod effective;
 mod fault;
@@ -20,6 +21,7 @@ mod read;
 mod scripts;
 mod section;
 mod tree;
+mod units;
 mod value;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,7 @@ pub use self::keys::known_keys;
 pub use self::logging::Logging;
 pub use self::read::FILE_SIZE_MAX;
 pub use self::scripts::Scripts;
+pub use self::units::Units;
 
 use self::action::Places;
 use self::fault::{Findings, Lines, Offset};
@@ -72,6 +75,8 @@ pub struct Loaded {
     pub warnings: Faults,
     /// What it names that nobody has looked at.
     pub scripts: Scripts,
+    /// The units that it names: nobody has asked systemd about them.
+    pub units: Units,
 }
 
 /// Reads and checks a file. Reads the disk, but never looks at the scripts, which may be on a file server that
@@ -162,6 +167,7 @@ impl<'t> Checked<'t> {
             lines: Lines::new(text),
             faults: Findings::default(),
             scripts: Vec::new(),
+            units: Vec::new(),
             warnings: Findings::default(),
         };
         let config = match tree::parse(text) {
@@ -183,6 +189,7 @@ impl<'t> Checked<'t> {
         Loaded {
             config: self.config,
             scripts: Scripts::new(self.notes.scripts, security, lines, shown),
+            units: Units::new(self.notes.units, lines, shown),
             warnings: self.notes.warnings.finish(lines, shown),
         }
     }
@@ -220,6 +227,7 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
     }
     let mut instances = instances(&top, &places, notes)?;
     scripts::warn_twins(&instances, &mut notes.warnings);
+    units::refuse_twins(&instances, notes);
     instances.sort_by(|a, b| a.settings.name.cmp(&b.settings.name));
     let audits = instances
         .iter()

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::action::Script;
 use super::fault::{Findings, Lines, Offset};
 use super::tree::{Entry, Node, Value, quoted};
+use crate::machine::unit::UnitName;
 
 /// YAML's merge key: the entries of its value stand here too, unless the mapping has them itself.
 const MERGE: &str = "<<";
@@ -23,6 +24,8 @@ pub(super) struct Notes<'t> {
     pub(super) warnings: Findings,
     /// The files that actions run, for the warnings about those that are not there.
     pub(super) scripts: Vec<Script>,
+    /// The units that they name.
+    pub(super) units: Vec<(Offset, UnitName)>,
 }
 
 /// The entries of one mapping.

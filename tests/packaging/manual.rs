@@ -97,6 +97,7 @@ fn whole(section: &str, piece: &[String]) -> String {
         "the file" => (&[], with(&["instances: {}"])),
         "application" => (&["instances: {}", "application:"], with(&[])),
         "an instance" if has("role") => (&["instances:", "  web:"], with(&["start: a", "stop: a"])),
+        "an instance" if has("unit") => (&["instances:", "  web:"], with(&["vip: 192.0.2.1"])),
         "an instance" => (
             &["instances:", "  web:"],
             with(&["start: a", "stop: a", "vip: 192.0.2.1"]),
@@ -124,7 +125,11 @@ fn whole(section: &str, piece: &[String]) -> String {
                 "    stop: a",
                 "    start:",
             ],
-            with(&["run: /bin/true"]),
+            if has("unit") {
+                with(&[])
+            } else {
+                with(&["run: /bin/true"])
+            },
         ),
         other => panic!("a section that this test does not know: {other}"),
     };

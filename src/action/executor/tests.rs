@@ -30,7 +30,12 @@ fn read_pid(path: &Path) -> u32 {
 fn not_started(exit: Exit) -> String {
     match exit {
         Exit::NotStarted(text) => text,
-        other => panic!("{other:?}"),
+        other @ (Exit::Code(_)
+        | Exit::Signal(_)
+        | Exit::Unseen
+        | Exit::UnitFailed(_)
+        | Exit::NotRunning(_)
+        | Exit::PartlyRunning(_)) => panic!("{other:?}"),
     }
 }
 
@@ -361,6 +366,7 @@ async fn five_hundred_jobs_at_once_all_end_and_leave_no_zombie() {
             }
             // Five hundred at once may take a busy machine a second.
             ExecEvent::Hangs { .. } => {}
+            ExecEvent::UnitsChanged(_) => panic!("the executor has no units"),
         }
     }
     assert!(bench.executor.is_idle());

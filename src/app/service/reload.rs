@@ -15,7 +15,7 @@ use crate::machine::settings::InstanceName;
 use crate::report;
 use crate::systemd::Notifier;
 
-use super::super::scripts::look_at;
+use super::super::scripts;
 use super::{ENDING, REACTOR_DEADLINE, Service};
 
 /// How long a configuration may take to be read: it may be on a file server that does not answer.
@@ -152,8 +152,9 @@ impl Service {
 
     async fn adopt(&mut self, mut loaded: Loaded) -> Result<String, String> {
         report::warnings(&loaded.warnings);
-        let scripts = loaded.scripts;
-        self.script_look.begin(move || look_at(&scripts));
+        let (scripts, units) = (loaded.scripts, loaded.units);
+        self.script_look
+            .begin(move || scripts::odd(&scripts, &units));
         let fixed = fixed_changes(&self.fixed, &loaded.config.application);
         let (asks, changes) = oneshot::channel();
         let settings = Box::new(loaded.config.settings.clone());

@@ -178,6 +178,7 @@ pub(super) fn read_file(file: &Path, base: &Path) -> (Option<Plan>, Faults) {
 fn conf_text(text: &str, file: &Path, base: &Path) -> (Option<Plan>, Faults) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut notes = Notes {
+        units: Vec::new(),
         lines: Lines::new(text),
         faults: Findings::default(),
         warnings: Findings::default(),

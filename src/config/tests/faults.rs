@@ -50,6 +50,18 @@ fn faults_of_instances() {
 }
 
 #[test]
+fn a_unit_has_one_master() {
+    refused(
+        "instances:\n  a: {vip: 10.0.0.1, unit: x}\n  b: {vip: 10.0.0.2, unit: [y, x.service]}\n",
+        &[
+            "c.yaml:3:3: x.service belongs to instance a and to instance b, and on the node that holds the role of \
+             one of them both would fight over it; expected one instance, which may follow several addresses (role: \
+             {vip: {addresses: […], match: any}})",
+        ],
+    );
+}
+
+#[test]
 fn faults_of_roles() {
     let start = "keepstart:\n  start: a\n  stop: b\n";
     table(

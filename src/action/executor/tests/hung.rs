@@ -106,7 +106,9 @@ async fn a_spawn_that_hangs_alone_is_told_once_and_leaves_no_timer_behind() {
             );
             assert!(so_far >= Duration::from_secs(1), "{so_far:?}");
         }
-        other @ (ExecEvent::Spawned { .. } | ExecEvent::Ended { .. }) => panic!("{other:?}"),
+        other @ (ExecEvent::Spawned { .. }
+        | ExecEvent::Ended { .. }
+        | ExecEvent::UnitsChanged(_)) => panic!("{other:?}"),
     }
     let counters = bench.executor.counters();
     assert_eq!((counters.spawns_hung, counters.spawns_hanging), (1, 1));
