@@ -21,6 +21,7 @@ mod wait;
 #[path = "../../packaging/pages/pages.rs"]
 mod pages;
 
+mod by_unit;
 mod catalog;
 mod examples;
 mod life;
