@@ -41,6 +41,11 @@ impl Clock {
         Time::from_start(Instant::now().saturating_duration_since(self.boot))
     }
 
+    /// When this life of the daemon began.
+    pub fn begun(&self) -> Time {
+        Time::from_start(self.begun.saturating_duration_since(self.boot))
+    }
+
     /// How long this life of the daemon has been.
     #[expect(
         clippy::disallowed_methods,

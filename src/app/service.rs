@@ -6,7 +6,7 @@ mod doors;
 mod reload;
 mod told;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +21,7 @@ use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
 use crate::config::{Application, Config, Faults, Loaded};
 use crate::control::server::{self, Counters, Listeners, ServerContext};
+use crate::machine::Time;
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
 use crate::state::Paths;
@@ -45,6 +46,8 @@ pub(super) struct Service {
     config: Config,
     /// What this daemon was started with: some keys only a restart can change.
     fixed: Application,
+    /// When the reading of `config` began.
+    config_read_at: Rc<Cell<Time>>,
     paths: Paths,
     clock: Clock,
     orders: mpsc::Sender<Order>,
@@ -107,6 +110,7 @@ impl Service {
         Self {
             fixed: parts.config.application.clone(),
             config: parts.config,
+            config_read_at: Rc::new(Cell::new(parts.clock.begun())),
             paths: parts.paths,
             clock: parts.clock,
             orders: parts.orders,
@@ -205,6 +209,7 @@ impl Service {
             requests,
             clock: self.clock,
             config_file: self.config.file.clone(),
+            config_read_at: self.config_read_at.clone(),
             counters: Box::new(counters),
         };
         tokio::task::spawn_local(server::serve(listeners, Rc::new(context)));

@@ -18,6 +18,7 @@ use super::protocol::{ErrorCode, Pong, Refusal, push_refusal};
 use super::status::{DaemonStatus, Freshness, KernelStatus, millis};
 use crate::bus::{Board, Order, Request};
 use crate::clock::Clock;
+use crate::machine::Time;
 
 /// The most connections at once. One more is told that the daemon is busy, and closed.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -44,6 +45,8 @@ pub struct ServerContext {
     pub clock: Clock,
     /// The configuration file.
     pub config_file: PathBuf,
+    /// When the daemon began to read what it goes by now.
+    pub config_read_at: Rc<Cell<Time>>,
     /// What was lost on the way, read anew for each status.
     pub counters: Box<dyn Fn() -> Counters>,
 }
@@ -201,6 +204,7 @@ impl Shared {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").into(),
             config: self.context.config_file.clone(),
+            config_age_ms: Some(millis(now.since(self.context.config_read_at.get()))),
             uptime_ms: millis(self.context.clock.uptime()),
             stale: freshness.is_stale(),
             kernel: board.kernel().map(|view| KernelStatus::of(view, now)),

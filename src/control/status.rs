@@ -44,6 +44,9 @@ pub struct DaemonStatus {
     pub version: String,
     /// Its configuration file.
     pub config: PathBuf,
+    /// How long ago it began to read what it goes by of that file.
+    #[serde(default)]
+    pub config_age_ms: Option<u64>,
     /// How long it has been running.
     pub uptime_ms: u64,
     /// Whether the reactor does not answer, so that everything here may be out of date.

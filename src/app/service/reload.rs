@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::bus::Order;
 use crate::config::{self, Application, Config, Loaded, Logging};
+use crate::machine::Time;
 use crate::machine::message::Changes;
 use crate::machine::settings::InstanceName;
 use crate::report;
@@ -25,6 +26,8 @@ const NAMES_TOLD_MAX: usize = 10;
 
 /// A file that is being read, by a thread of its own, and who waits for it.
 pub(super) struct Reading {
+    /// What changes in the file after this may not be in it.
+    begun: Time,
     loaded: oneshot::Receiver<Result<Loaded, String>>,
     deadline: Instant,
     asked: Vec<Answer>,
@@ -102,6 +105,7 @@ impl Service {
         let loaded = self.file_reader.begin(load);
         let deadline = self.now() + RELOAD_DEADLINE;
         self.reading = Some(Reading {
+            begun: self.clock.now(),
             loaded,
             deadline,
             asked,
@@ -116,7 +120,13 @@ impl Service {
         };
         let result = match read {
             Ok(_) if self.ending.is_some() => Err(ENDING.to_owned()),
-            Ok(loaded) => self.adopt(loaded).await,
+            Ok(loaded) => {
+                let adopted = self.adopt(loaded).await;
+                if adopted.is_ok() {
+                    self.config_read_at.set(reading.begun);
+                }
+                adopted
+            }
             Err(error) => Err(error),
         };
         match &result {

@@ -91,6 +91,7 @@ fn every_answer_reads_back() {
         pid: 1,
         version: "0.1.0".into(),
         config: "/etc/keepstart/config.yaml".into(),
+        config_age_ms: Some(4),
         uptime_ms: 5,
         stale: false,
         kernel: Some(KernelStatus::of(&kernel(), time(10))),

@@ -13,6 +13,7 @@ fn daemon_status() -> DaemonStatus {
         pid: 812,
         version: "0.1.0".into(),
         config: "/etc/keepstart/config.yaml".into(),
+        config_age_ms: None,
         uptime_ms: 273_600_000,
         stale: false,
         kernel: Some(KernelStatus::of(&kernel(), time(205))),

@@ -56,6 +56,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
             requests,
             clock: Clock::begin(),
             config_file: "/etc/keepstart/config.yaml".into(),
+            config_read_at: Rc::new(Cell::new(Time::ZERO)),
             counters: Box::new(|| Counters {
                 log_dropped: 1,
                 updates_dropped: 2,
