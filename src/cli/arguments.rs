@@ -27,12 +27,12 @@ Examples:
 
 Exit codes:
    0  done                                  69  the daemon did not do it, or not in time
-   1  something failed                      71  the system refused
+   1  something failed, or will (doctor)    71  the system refused
    2  the command line is wrong             74  the output could not be written
    3  no daemon runs                        75  a daemon of this configuration runs already
    4  status: a role is UNKNOWN, or the     77  not allowed
-      daemon is there and does not answer   78  the configuration has faults, or a place that it
-                                                leads to (workspace, runtime-dir, state-dir,
+       daemon is there and does not answer;  78  the configuration has faults, or a place that it
+       doctor: not all could be looked at        leads to (workspace, runtime-dir, state-dir,
                                                 pidfile, control-group) cannot be used";
 
 /// Turns "this Linux node now holds the virtual IP" into "these things run here, and nowhere else".
@@ -127,6 +127,21 @@ What it does by itself every `sleep` x `force-test-cycle` seconds. Returns when 
         instance: Option<InstanceName>,
     },
 
+    /// Look at this machine and say what will hurt
+    #[command(after_help = "\
+Looks at the file, its scripts and who can write them, interfaces and addresses, the system's own network \
+configuration, keepalived and its notify scripts, the daemon, other daemons, systemd and its units, limits and the \
+clock. Changes nothing. Each finding is a sentence with its place and a command that mends it or shows more. What \
+could not be looked at is said; root sees most.
+
+Exit codes: 0 nothing will hurt, 1 something will or may, 4 nothing was found but not everything could be looked \
+at, 78 there is no usable configuration.
+
+Examples:
+  keepstart doctor
+  keepstart doctor --json | jq -r '.checks[].findings[].what'")]
+    Doctor(Doctor),
+
     /// Show the main job for real, in a private network namespace
     #[command(after_help = "\
 Starts a daemon on a virtual IP in a network namespace of its own, moves the IP a few times and \
@@ -177,6 +192,13 @@ pub(super) struct Status {
     /// Only this instance
     #[arg(value_parser = instance)]
     pub(super) instance: Option<InstanceName>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 fn instance(text: &str) -> Result<InstanceName, BadInstanceName> {

@@ -4,6 +4,7 @@
 mod arguments;
 mod audit;
 mod demo;
+mod doctor;
 mod exit;
 mod locate;
 mod out;
@@ -44,6 +45,7 @@ fn dispatch(out: Out, arguments: &Arguments) -> Ending {
         Command::Validate(how) => validate::validate(out, config, how),
         Command::Status(what) => status::status(out, config, what),
         Command::Audit { instance } => audit::audit(out, config, instance.clone()),
+        Command::Doctor(how) => doctor::doctor(out, config, how),
         Command::Demo => demo::demo(out),
         Command::Version => {
             out.line(concat!("keepstart ", env!("CARGO_PKG_VERSION")))?;

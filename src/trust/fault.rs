@@ -62,15 +62,14 @@ impl Fault {
         };
         Some(format!("{command} {}", as_word(&self.component)))
     }
-}
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What is wrong, without the remedy: `/opt/web can be written by everybody (mode 0777)`.
+    pub fn said(&self) -> String {
         let component = self.component.display();
         match self.trouble {
-            Trouble::Owner { uid } => write!(f, "{component} belongs to user {uid}")?,
+            Trouble::Owner { uid } => format!("{component} belongs to user {uid}"),
             Trouble::LinkOwner { uid } => {
-                write!(f, "{component} is a link of user {uid}, who can replace it")?;
+                format!("{component} is a link of user {uid}, who can replace it")
             }
             Trouble::Writable {
                 group,
@@ -82,19 +81,22 @@ impl fmt::Display for Fault {
                     (Some(gid), false) => format!("group {gid}"),
                     (None, false) => "others".to_owned(),
                 };
-                write!(f, "{component} can be written by {whose} (mode {mode:04o})")?;
+                format!("{component} can be written by {whose} (mode {mode:04o})")
             }
             Trouble::Acl => {
-                write!(
-                    f,
-                    "{component} can be written by others, in its access control list"
-                )?;
+                format!("{component} can be written by others, in its access control list")
             }
             Trouble::Unseen(errno) => {
                 let error = std::io::Error::from(errno);
-                write!(f, "{component} cannot be looked at: {error}")?;
+                format!("{component} cannot be looked at: {error}")
             }
         }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.said())?;
         match self.remedy() {
             Some(remedy) => write!(f, "; mend it with: {remedy}"),
             None => Ok(()),
