@@ -28,6 +28,7 @@ mod life;
 mod lint;
 mod manual;
 mod packages;
+mod pair;
 mod units;
 
 use std::path::{Path, PathBuf};

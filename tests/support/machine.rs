@@ -18,6 +18,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::wait::wait_until;
 
@@ -97,15 +98,63 @@ fn output(command: &mut Command) -> Output {
     output
 }
 
-/// A command for `systemd-nspawn` over the root; nothing that it writes stays.
-fn nspawn(name: &str) -> Command {
-    let mut command = Command::new("systemd-nspawn");
+/// Where a machine's writes go, and which network it is in.
+pub(crate) enum Hardware<'a> {
+    /// Into memory, and gone with the machine; no network but its own loopback.
+    Bare,
+    /// Onto a disk, for a machine that is booted again; on the bridge `br0` of the calling thread's network namespace,
+    /// as `host0`.
+    Wired(&'a Disk),
+}
+
+/// What a machine has written.
+pub(crate) struct Disk(TempDir);
+
+impl Disk {
+    pub(crate) fn new() -> Self {
+        let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        for name in ["upper", "work", "root"] {
+            fs::create_dir(directory.path().join(name)).expect("a directory");
+        }
+        Self(directory)
+    }
+
+    /// A file of the machine, which may run or not.
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.0.path().join("upper").join(path)).unwrap_or_default()
+    }
+}
+
+/// A command for `systemd-nspawn` over the root.
+fn nspawn(name: &str, hardware: &Hardware<'_>) -> Command {
+    let mut command = match hardware {
+        Hardware::Bare => {
+            let mut command = Command::new("systemd-nspawn");
+            command
+                .args(["--volatile=overlay", "--private-network", "--directory"])
+                .arg(root());
+            command
+        }
+        Hardware::Wired(disk) => {
+            // The disk is mounted where nobody else sees it, and unmounted with the last process of the machine.
+            let disk = disk.0.path().display();
+            let mount = format!(
+                "mount -t overlay overlay -o lowerdir={},upperdir={disk}/upper,workdir={disk}/work {disk}/root
+                 exec systemd-nspawn \"$@\"",
+                root().display()
+            );
+            let mut command = Command::new("unshare");
+            command
+                .args(["--mount", "/bin/sh", "-ec", &mount, "sh"])
+                .args(["--network-bridge=br0", "--directory"])
+                .arg(format!("{disk}/root"));
+            command
+        }
+    };
     command
         .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
         .args(["--quiet", "--register=no", "--keep-unit"])
-        .args(["--volatile=overlay", "--private-network"])
-        .args(["--capability=CAP_NET_ADMIN", "--directory"])
-        .arg(root())
+        .arg("--capability=CAP_NET_ADMIN")
         .arg(format!("--machine={name}"))
         .stdin(Stdio::null());
     command
@@ -114,7 +163,7 @@ fn nspawn(name: &str) -> Command {
 /// Runs a shell script over the root without booting, as when an image is made; `shared` is seen at `/shared`.
 #[track_caller]
 pub(crate) fn without_boot(name: &str, shared: &Path, script: &str) -> String {
-    let mut command = nspawn(name);
+    let mut command = nspawn(name, &Hardware::Bare);
     command
         .arg(format!("--bind-ro={}:/shared", shared.display()))
         .args(["--pipe", "/bin/sh", "-exc", script]);
@@ -130,6 +179,11 @@ pub(crate) struct Machine {
 impl Machine {
     /// Boots; `shared` is seen at `/shared`.
     pub(crate) fn boot(name: &str, shared: &Path) -> Self {
+        Self::boot_on(name, shared, &Hardware::Bare)
+    }
+
+    /// Boots on this hardware.
+    pub(crate) fn boot_on(name: &str, shared: &Path, hardware: &Hardware<'_>) -> Self {
         // With --keep-unit all containers below one control group would share what is in it.
         let groups = ["unified", "systemd", ""]
             .map(|hierarchy| Path::new("/sys/fs/cgroup").join(hierarchy))
@@ -140,7 +194,7 @@ impl Machine {
             .collect::<Vec<_>>();
         let console_path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.console"));
         let console = File::create(&console_path).expect("a file");
-        let own = nspawn(name);
+        let own = nspawn(name, hardware);
         let mut command = Command::new("/bin/sh");
         // A process that is to live in a group has to be put there before it begins.
         command
