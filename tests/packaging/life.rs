@@ -244,6 +244,11 @@ fn the_journal_has_the_whole_chain(node: &Node) {
     };
     assert!(said("the role was gained") < said("start done"));
     said("the service begins");
+    // The package has made its texts known to the journal, each of them.
+    let known = node.machine.run("journalctl --list-catalog --no-pager");
+    for id in MessageId::ALL {
+        assert!(known.contains(&format!("{:032x}", id.number())), "{known}");
+    }
     let explained = node
         .machine
         .run(&format!("journalctl -x --no-pager MESSAGE_ID={message_id}"));
