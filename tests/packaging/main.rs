@@ -23,6 +23,7 @@ mod pages;
 
 mod by_unit;
 mod catalog;
+mod doctor;
 mod examples;
 mod life;
 mod lint;
