@@ -16,9 +16,9 @@ pub(super) struct Process {
 
 /// All others with one of these names (proc_pid_comm(5)) that are in this network namespace, or may be.
 pub(super) fn named(names: &[&str]) -> Vec<Process> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let mut found: Vec<_> = pids
+    let mut found: Vec<_> = crate::processes::all()
+        .into_iter()
+        .flatten()
         .filter(|pid| *pid != std::process::id())
         .filter(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
