@@ -140,7 +140,10 @@ fn weight_of(event: &Event) -> (Level, Option<MessageId>) {
         Event::JobEnded {
             action, outcome, ..
         } => (level_of(*action, outcome), message_id_of(*action, outcome)),
-        Event::Held { .. } | Event::Subscribed => (Level::DEBUG, None),
+        Event::Held { .. }
+        | Event::JobSpawned { .. }
+        | Event::Settled { .. }
+        | Event::Subscribed => (Level::DEBUG, None),
         Event::Superseded { .. } | Event::Alive { .. } | Event::Synchronized { .. } => {
             (Level::INFO, None)
         }
@@ -159,6 +162,13 @@ fn about(event: &Event) -> Line<'_> {
     let line = Line::new(event.instance());
     match event {
         Event::JobStarted {
+            role,
+            epoch,
+            action,
+            job,
+            ..
+        }
+        | Event::JobSpawned {
             role,
             epoch,
             action,
@@ -190,6 +200,7 @@ fn about(event: &Event) -> Line<'_> {
             to: role, epoch, ..
         }
         | Event::RetryScheduled { role, epoch, .. }
+        | Event::Settled { role, epoch, .. }
         | Event::Alive { role, epoch, .. } => line.serving(*role, *epoch),
         Event::Superseded { to, epoch, .. } => Line {
             role: Some(*to),
@@ -229,6 +240,7 @@ fn words_of(event: &Event, now: Time) -> String {
         Event::JobStarted { action, command, reason, .. } => {
             format!("{action} {command}: {reason}")
         }
+        Event::JobSpawned { action, pid, .. } => format!("{action} runs as process {pid}"),
         Event::JobSignalled { action, signal, because, .. } => {
             format!("{action} is sent {}: {because}", signal.as_str())
         }
@@ -244,6 +256,9 @@ fn words_of(event: &Event, now: Time) -> String {
         }
         Event::Adopted { action, pid, .. } => {
             format!("{action} of the daemon's earlier life still runs as process {pid} and is waited for")
+        }
+        Event::Settled { role, knowledge, .. } => {
+            format!("nothing is left to do: {role}, and the service is {knowledge}")
         }
         Event::Alive { role, since, knowledge, transitions, last_action, last_check, at, .. } => {
             let for_s = at.since(*since).as_secs();

@@ -22,6 +22,10 @@ pub(crate) struct Instance {
     pub(crate) settings: Arc<InstanceSettings>,
     pub(crate) role: RoleMachine,
     pub(crate) role_since: Time,
+    /// When the source was seen saying it.
+    pub(crate) role_seen: Time,
+    /// When the change that is held back was seen.
+    pub(crate) held_since: Time,
     pub(crate) previous_role: Role,
     pub(crate) cause: Cause,
     pub(crate) cause_since: Time,
@@ -39,6 +43,8 @@ pub(crate) struct Instance {
     pub(crate) superseded: u64,
     /// Whether anything was done, or had to be, for the present role.
     pub(crate) acted: bool,
+    /// Whether it was told that all that was begun is complete.
+    pub(crate) rest: Rest,
     pub(crate) knowledge: Knowledge,
     pub(crate) knowledge_since: Time,
     /// is-running shall be asked before anything is done, because of this.
@@ -50,6 +56,15 @@ pub(crate) struct Instance {
     pub(crate) last_check: Option<LastJob>,
     pub(crate) retry: Retrying,
     pub(crate) leaving: Option<Release>,
+}
+
+/// Whether people know that what runs is what the role wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It was told, and nothing has happened since.
+    Told,
+    /// Something was begun or has failed since.
+    Owed,
 }
 
 /// The job that runs.
@@ -161,6 +176,8 @@ impl Instance {
             settings,
             role: RoleMachine::new(now),
             role_since: now,
+            role_seen: now,
+            held_since: now,
             previous_role: Role::Unknown,
             cause: Cause::NotLookedYet,
             cause_since: now,
@@ -174,6 +191,7 @@ impl Instance {
             transitions: 0,
             superseded: 0,
             acted: true,
+            rest: Rest::Told,
             knowledge,
             knowledge_since: now,
             ask: Some(Reason::TakenUp),
@@ -319,6 +337,18 @@ impl Instance {
             } => Some(cancel_at.map_or(*deadline, |at| at.min(*deadline))),
             Phase::Ending { kill_at, .. } => *kill_at,
         }
+    }
+
+    /// Whether an instance that waits is done with: what runs is what is wanted, or UNKNOWN holds it.
+    pub(crate) fn is_at_rest(&self, ending: bool, now: Time) -> bool {
+        let satisfied = match (self.wish(ending, now), self.knowledge) {
+            (Wish::Run, Knowledge::Running) | (Wish::Rest(_), Knowledge::Stopped) => true,
+            (Wish::Hold, _) => {
+                self.role.role() == Role::Unknown && !ending && self.leaving.is_none()
+            }
+            (Wish::Run | Wish::Rest(_), _) => false,
+        };
+        satisfied && self.retry.until.is_none_or(|at| at <= now)
     }
 
     /// Why there is nothing to do. `released`: the role has no say any more.

@@ -1,6 +1,6 @@
 //! Judging what a job has brought: what is now known of the service, and when to try again. Pure.
 
-use super::instance::{Instance, Phase, Running, Wish};
+use super::instance::{Instance, Phase, Rest, Running, Wish};
 use super::job::{Action, Exit, Knowledge, NOT_EXECUTABLE, Outcome};
 use super::message::{Event, Output};
 use super::reason::Reason;
@@ -189,6 +189,7 @@ impl Instance {
         self.retry.until = Some(until);
         self.retry.outcome.clone_from(&outcome);
         self.why = Reason::Retry;
+        self.rest = Rest::Owed;
         if self.ask.is_none() && self.settings.is_running.is_some() {
             self.ask = Some(Reason::Retry);
         }

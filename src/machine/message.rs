@@ -1,7 +1,7 @@
 //! What goes into the machine and what comes out of it. Pure data, all of it serializable, so that what a
 //! daemon lived through can be written down and lived through again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::job::{
 };
 use super::kernel::{KernelDump, KernelEvent};
 use super::reason::{Cause, Reason};
+pub use super::restored::{Adopted, Restored, RestoredMap};
 use super::settings::{InstanceName, Settings};
 use super::time::Time;
 use super::unit::UnitName;
@@ -113,67 +114,6 @@ pub enum Output {
     Finished,
 }
 
-/// What a restart knows of an instance from before.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restored {
-    /// What was known of the service in this boot; `None`: nothing was.
-    pub knowledge: Option<Knowledge>,
-    /// A job of an earlier life whose process is still there.
-    pub adopted: Option<Adopted>,
-    /// A job of an earlier life was running and has ended unseen.
-    pub interrupted: bool,
-    /// The last epoch that may have been used.
-    pub epoch: u64,
-    /// The last epoch that is reserved on disk for this life.
-    pub epoch_reserved: u64,
-}
-
-impl Restored {
-    /// Whether a start or stop of an earlier life has left its mark, or is about to.
-    pub(super) fn in_doubt(&self) -> bool {
-        let acts = |adopted: &Adopted| adopted.action.changes_service();
-        self.interrupted || self.adopted.as_ref().is_some_and(acts)
-    }
-}
-
-/// A job that an earlier life of the daemon began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Adopted {
-    /// Its name.
-    pub job: JobId,
-    /// Which action.
-    pub action: Action,
-    /// The role that it serves.
-    pub role: Role,
-    /// The epoch that it serves.
-    pub epoch: u64,
-    /// Why it was begun.
-    pub reason: Reason,
-    /// Its process.
-    pub pid: u32,
-    /// When it was handed to the executor of that life.
-    pub started: Time,
-    /// When it has to be told to end.
-    pub deadline: Time,
-}
-
-impl Adopted {
-    /// That it is still running.
-    pub(super) fn event(&self, instance: &InstanceName) -> Event {
-        Event::Adopted {
-            instance: instance.clone(),
-            job: self.job,
-            action: self.action,
-            role: self.role,
-            epoch: self.epoch,
-            pid: self.pid,
-        }
-    }
-}
-
-/// Restored instances by name.
-pub type RestoredMap = BTreeMap<InstanceName, Restored>;
-
 /// What people are told: in the log, the timeline, the event stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "event")]
@@ -201,6 +141,8 @@ pub enum Event {
         instance: InstanceName,
         /// To this role.
         to: Role,
+        /// When the source was seen saying it.
+        seen: Time,
         /// Until then at the latest.
         until: Time,
     },
@@ -212,6 +154,10 @@ pub enum Event {
         to: Role,
         /// Its epoch, where it was believed and not yet acted on.
         epoch: Option<u64>,
+        /// When the source was seen saying it first.
+        seen: Time,
+        /// When it was overtaken.
+        at: Time,
         /// How often that has happened.
         total: u64,
     },
@@ -234,6 +180,23 @@ pub enum Event {
         /// When.
         at: Time,
     },
+    /// A job's process exists: its program has begun.
+    JobSpawned {
+        /// Whose.
+        instance: InstanceName,
+        /// Its name.
+        job: JobId,
+        /// Which action.
+        action: Action,
+        /// The epoch it serves.
+        epoch: u64,
+        /// The role it serves.
+        role: Role,
+        /// Its process.
+        pid: u32,
+        /// When.
+        at: Time,
+    },
     /// A job is told to end.
     JobSignalled {
         /// Whose.
@@ -250,6 +213,8 @@ pub enum Event {
         signal: JobSignal,
         /// What it will be counted as.
         because: Outcome,
+        /// When.
+        at: Time,
     },
     /// A job has ended.
     JobEnded {
@@ -299,8 +264,25 @@ pub enum Event {
         epoch: u64,
         /// The role it serves.
         role: Role,
+        /// Why it was begun.
+        reason: Reason,
         /// Its process.
         pid: u32,
+        /// When it was handed to the executor of that life.
+        started: Time,
+    },
+    /// What runs is what the role wants, after a transition, a start, a stop or a failure: all of that is complete.
+    Settled {
+        /// Whose.
+        instance: InstanceName,
+        /// The role.
+        role: Role,
+        /// The epoch that began with it.
+        epoch: u64,
+        /// What is known of the service.
+        knowledge: Knowledge,
+        /// When.
+        at: Time,
     },
     /// The kernel dropped notifications; the addresses are dumped anew.
     Overrun {
@@ -375,10 +357,12 @@ impl Event {
             | Self::Held { instance, .. }
             | Self::Superseded { instance, .. }
             | Self::JobStarted { instance, .. }
+            | Self::JobSpawned { instance, .. }
             | Self::JobSignalled { instance, .. }
             | Self::JobEnded { instance, .. }
             | Self::RetryScheduled { instance, .. }
             | Self::Adopted { instance, .. }
+            | Self::Settled { instance, .. }
             | Self::Alive { instance, .. }
             | Self::EpochsExhausted { instance, .. } => Some(instance),
             Self::Overrun { .. }

@@ -42,6 +42,7 @@ pub mod message;
 mod places;
 pub mod process;
 pub mod reason;
+mod restored;
 mod role;
 mod roster;
 pub mod settings;
@@ -338,22 +339,15 @@ impl Machine {
     }
 
     fn spawned(&mut self, job: JobId, pid: u32, now: Time) {
-        let Some(id) = self.shared.jobs.get(&job) else {
-            return;
-        };
-        let Some(instance) = self.instances.get_mut(id) else {
-            return;
-        };
-        if let Some(running) = &mut instance.job {
-            running.spawned = Some(now);
-            running.pid = Some(pid);
-            self.shared.outbox.changed(*id);
+        let id = self.shared.jobs.get(&job);
+        if let Some(instance) = id.and_then(|id| self.instances.get_mut(id)) {
+            instance.spawned(pid, &mut self.shared, now);
         }
     }
 
     fn ended(&mut self, job: JobId, exit: Exit, now: Time) {
         let Some(id) = self.shared.jobs.get(&job).copied() else {
-            return self.absent_ended(job);
+            return self.absent_ended(job, now);
         };
         if let Some(instance) = self.instances.get_mut(&id) {
             instance.ended(exit, &mut self.shared, now);

@@ -78,10 +78,12 @@ impl Machine {
     }
 
     /// A job has ended that belongs to no instance of the file.
-    pub(super) fn absent_ended(&mut self, job: JobId) {
+    pub(super) fn absent_ended(&mut self, job: JobId, now: Time) {
         // What it may have done to the service is in doubt since it was taken up.
-        for absent in self.absent.values_mut() {
-            absent.adopted.take_if(|adopted| adopted.job == job);
+        for (name, absent) in &mut self.absent {
+            if let Some(adopted) = absent.adopted.take_if(|adopted| adopted.job == job) {
+                self.shared.outbox.event(adopted.ended(name, now));
+            }
         }
     }
 

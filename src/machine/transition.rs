@@ -1,7 +1,7 @@
 //! From what the source says to a transition: observed, debounced by `role.rs`, and committed with an epoch of
 //! its own. Pure; part of an instance.
 
-use super::instance::Instance;
+use super::instance::{Instance, Rest};
 use super::job::{Knowledge, Role};
 use super::message::{Event, Output};
 use super::reason::{Cause, Reason};
@@ -42,14 +42,16 @@ impl Instance {
         match step {
             Step::Unchanged => return,
             Step::Held { to, until } => {
+                self.held_since = now;
                 let instance = self.settings.name.clone();
                 shared.outbox.event(Event::Held {
                     instance,
                     to,
+                    seen: now,
                     until,
                 });
             }
-            Step::Superseded { to } => self.overtaken(to, None, shared),
+            Step::Superseded { to } => self.overtaken(to, None, shared, now),
             Step::Commit {
                 from,
                 to,
@@ -57,7 +59,7 @@ impl Instance {
                 superseded,
             } => {
                 if let Some(to) = superseded {
-                    self.overtaken(to, None, shared);
+                    self.overtaken(to, None, shared, now);
                 }
                 self.commit(from, to, seen, shared, now);
             }
@@ -65,26 +67,35 @@ impl Instance {
         self.settle(shared, now);
     }
 
-    fn overtaken(&mut self, to: Role, epoch: Option<u64>, shared: &mut Shared) {
+    /// A change was overtaken: one that was held back, or the one that began `epoch`.
+    fn overtaken(&mut self, to: Role, epoch: Option<u64>, shared: &mut Shared, now: Time) {
         self.superseded += 1;
         let (instance, total) = (self.settings.name.clone(), self.superseded);
+        let seen = match epoch {
+            Some(_) => self.role_seen,
+            None => self.held_since,
+        };
         shared.outbox.event(Event::Superseded {
             instance,
             to,
             epoch,
+            seen,
+            at: now,
             total,
         });
     }
 
     fn commit(&mut self, from: Role, to: Role, seen: Time, shared: &mut Shared, now: Time) {
         if !self.acted && from != Role::Unknown {
-            self.overtaken(from, Some(self.epoch), shared);
+            self.overtaken(from, Some(self.epoch), shared, now);
         }
         let first = self.transitions == 0 && from == Role::Unknown;
         self.transitions += 1;
         self.previous_role = from;
         self.role_since = now;
+        self.role_seen = seen;
         self.acted = false;
+        self.rest = Rest::Owed;
         self.retry.failures = 0;
         self.retry.failed_at = None;
         self.retry.until = None;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::instance::{Instance, Phase, Plan, Running, Wish};
+use super::instance::{Instance, Phase, Plan, Rest, Running, Wish};
 use super::job::{Action, Exit, Job, JobSignal, Knowledge, LastJob, Outcome};
 use super::judge;
 use super::message::{Event, Output};
@@ -107,8 +107,24 @@ impl Instance {
             Plan::Wait(_) => {
                 shared.places.withdraw(self.id);
                 self.acted |= self.retry.until.is_none();
+                self.tell_rest(shared, now);
             }
         }
+    }
+
+    /// Tells once that all that was begun is complete.
+    fn tell_rest(&mut self, shared: &mut Shared, now: Time) {
+        if self.rest == Rest::Told || !self.is_at_rest(shared.ending, now) {
+            return;
+        }
+        self.rest = Rest::Told;
+        shared.outbox.event(Event::Settled {
+            instance: self.settings.name.clone(),
+            role: self.role.role(),
+            epoch: self.epoch,
+            knowledge: self.knowledge,
+            at: now,
+        });
     }
 
     fn begin(&mut self, action: Action, reason: Reason, shared: &mut Shared, now: Time) {
@@ -120,7 +136,10 @@ impl Instance {
         // A wait that is over does not excuse the next failure from a longer one.
         self.retry.until = self.retry.until.filter(|at| *at > now);
         match action {
-            Action::Start | Action::Stop => self.acted = true,
+            Action::Start | Action::Stop => {
+                self.acted = true;
+                self.rest = Rest::Owed;
+            }
             Action::IsRunning => {
                 self.ask = None;
                 if matches!(reason, Reason::Audit) {
@@ -223,7 +242,7 @@ impl Instance {
             Phase::Ending { because, kill_at } if kill_at.is_some_and(|at| at <= now) => {
                 *kill_at = None;
                 let because = because.clone();
-                self.signal(JobSignal::Kill, because, shared);
+                self.signal(JobSignal::Kill, because, shared, now);
             }
             Phase::Ending { .. } => {}
         }
@@ -242,10 +261,10 @@ impl Instance {
             because: because.clone(),
             kill_at,
         };
-        self.signal(JobSignal::Term, because, shared);
+        self.signal(JobSignal::Term, because, shared, now);
     }
 
-    fn signal(&self, signal: JobSignal, because: Outcome, shared: &mut Shared) {
+    fn signal(&self, signal: JobSignal, because: Outcome, shared: &mut Shared, now: Time) {
         let Some(job) = &self.job else { return };
         shared.outbox.act(Output::Signal {
             job: job.id,
@@ -260,7 +279,25 @@ impl Instance {
             role: job.role,
             signal,
             because,
+            at: now,
         });
+    }
+
+    /// The running job's process exists.
+    pub(crate) fn spawned(&mut self, pid: u32, shared: &mut Shared, now: Time) {
+        let Some(job) = &mut self.job else { return };
+        job.spawned = Some(now);
+        job.pid = Some(pid);
+        shared.outbox.event(Event::JobSpawned {
+            instance: self.settings.name.clone(),
+            job: job.id,
+            action: job.action,
+            epoch: job.epoch,
+            role: job.role,
+            pid,
+            at: now,
+        });
+        shared.outbox.changed(self.id);
     }
 
     /// The running job has ended.

@@ -66,6 +66,8 @@ impl World {
             // Counted where they are made, or seen in the views.
             Event::Held { .. }
             | Event::JobStarted { .. }
+            | Event::JobSpawned { .. }
+            | Event::Settled { .. }
             | Event::JobSignalled { .. }
             | Event::Overrun { .. }
             | Event::Subscribed

@@ -87,9 +87,11 @@ impl Tale {
                 self.ran(*action, outcome, spawned, *ended, said)
             }
             Event::JobStarted { .. }
+            | Event::JobSpawned { .. }
             | Event::JobSignalled { .. }
             | Event::RetryScheduled { .. }
             | Event::Adopted { .. }
+            | Event::Settled { .. }
             | Event::Overrun { .. }
             | Event::Subscribed
             | Event::SubscriptionLost { .. }

@@ -88,12 +88,15 @@ fn what_was_overtaken_is_told_and_counted() {
     let held = Event::Held {
         instance: name("web"),
         to: Role::Master,
+        seen: time(40),
         until: time(240),
     };
     let superseded = Event::Superseded {
         instance: name("web"),
         to: Role::Master,
         epoch: None,
+        seen: time(40),
+        at: time(80),
         total: 1,
     };
     let mut lines = tell(&mut tale, 40, held, &[]);
