@@ -216,6 +216,11 @@ impl Board {
         self.instances.get(name)
     }
 
+    /// The name of an instance that was told of.
+    pub fn name(&self, id: InstanceId) -> Option<&InstanceName> {
+        self.names.get(&id)
+    }
+
     /// How the kernel is followed; `None` before anything was heard of the reactor.
     pub fn kernel(&self) -> Option<&KernelView> {
         self.kernel.as_ref()

@@ -1,6 +1,6 @@
 //! The reactor's clock: the one place that turns the system's monotonic clock into the machine's time.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -53,6 +53,19 @@ impl Clock {
     )]
     pub fn uptime(&self) -> Duration {
         Instant::now().saturating_duration_since(self.begun)
+    }
+
+    /// The beginning of the machine's time by the clock on the wall, milliseconds since 1970, as both clocks run
+    /// now. It moves when the time of day is set, and by each suspend.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "people read the time of day of what has happened"
+    )]
+    pub fn zero_unix_ms(&self) -> u64 {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let since_start = self.now().since_start();
+        let zero = wall.unwrap_or_default().saturating_sub(since_start);
+        u64::try_from(zero.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A machine's time as an instant, for the runtime's timers.

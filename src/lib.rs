@@ -17,6 +17,7 @@
 //! | module | what it owns |
 //! |---|---|
 //! | [`machine`] | every decision; pure: no clock, no I/O, no task |
+//! | [`timeline`] | what became of each change of role, stage by stage; pure |
 //! | [`clock`] | the one clock that the machine's time comes from |
 //! | [`processes`] | the list of all processes |
 //! | [`trust`] | whether a file that is run is in safe hands |
@@ -49,4 +50,5 @@ pub mod source;
 pub mod state;
 pub mod systemd;
 pub mod telemetry;
+pub mod timeline;
 pub mod trust;

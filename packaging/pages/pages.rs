@@ -142,6 +142,7 @@ fn message_ids() -> String {
 fn what_is(id: MessageId) -> &'static str {
     match id {
         MessageId::Transition => "a role has changed",
+        MessageId::Complete => "all that a change of role has caused is complete",
         MessageId::ActionFailed => "a start or stop has failed",
         MessageId::TimedOut => "an action took too long and was ended",
         MessageId::Resynchronized => "notifications were dropped, addresses are read anew",

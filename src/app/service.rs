@@ -4,6 +4,7 @@
 mod catch_up;
 mod doors;
 mod reload;
+mod timeline;
 mod told;
 
 use std::cell::{Cell, RefCell};
@@ -26,6 +27,7 @@ use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
 use crate::state::Paths;
 use crate::systemd::{Notifier, NotifyError, status_line};
+use crate::timeline::Timeline;
 
 use super::AppError;
 use super::scripts::ScriptLook;
@@ -55,6 +57,7 @@ pub(super) struct Service {
     dropped: Arc<AtomicU64>,
     dropped_seen: u64,
     board: Rc<RefCell<Board>>,
+    timeline: Rc<RefCell<Timeline>>,
     notifier: Rc<RefCell<Notifier>>,
     /// READY=1 is owed to systemd: it comes after the first dump and after each reload.
     ready_owed: bool,
@@ -118,6 +121,7 @@ impl Service {
             dropped: parts.dropped,
             dropped_seen: 0,
             board: Rc::default(),
+            timeline: Rc::new(RefCell::new(Timeline::new(parts.clock.now()))),
             notifier: Rc::new(RefCell::new(notifier)),
             ready_owed: false,
             on_ready: Some(parts.on_ready),
@@ -205,6 +209,7 @@ impl Service {
         };
         let context = ServerContext {
             board: self.board.clone(),
+            timeline: self.timeline.clone(),
             orders: self.orders.clone(),
             requests,
             clock: self.clock,
@@ -224,6 +229,7 @@ impl Service {
             &update,
             Update::Event(event, _) if matches!(**event, Event::Synchronized { .. })
         );
+        self.keep_time(&update);
         self.board.borrow_mut().take(update);
         if synchronized {
             self.become_ready();

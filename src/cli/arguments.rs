@@ -117,6 +117,18 @@ Exit codes: 0 the daemon answers, 3 no daemon runs, 4 a role is UNKNOWN, or the 
 not answer (or its reactor does not, so that what is shown may be out of date).")]
     Status(Status),
 
+    /// Show what became of each change of role, stage by stage, with bars to scale
+    #[command(after_help = "\
+From the kernel's word to the last is-running: how long the change was held back, what it waited for, when its \
+script's first instruction ran, how long it took, what failed and was tried again. The stages add up to the whole. \
+It begins anew with each start of the daemon; the journal has the same lines of before.
+
+Examples:
+  keepstart timeline                   the last ten of all instances
+  keepstart timeline web --last 3
+  keepstart timeline --json | jq -r '.entries[] | [.id, .first_instruction_us, .took_us] | @tsv'")]
+    Timeline(Timeline),
+
     /// Have the daemon look at addresses and services now, and repair what differs
     #[command(after_help = "\
 What it does by itself every `sleep` x `force-test-cycle` seconds. Returns when the audit has begun; \
@@ -199,6 +211,21 @@ pub(super) struct Doctor {
     /// As JSON, for programs
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Timeline {
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// So many of the last entries
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub(super) last: usize,
+
+    /// Only this instance
+    #[arg(value_parser = instance)]
+    pub(super) instance: Option<InstanceName>,
 }
 
 fn instance(text: &str) -> Result<InstanceName, BadInstanceName> {

@@ -13,6 +13,7 @@ mod run;
 mod start;
 mod status;
 mod stop;
+mod timeline;
 mod validate;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ fn dispatch(out: Out, arguments: &Arguments) -> Ending {
         Command::Run(how) => run::run(config, arguments.log_level.as_deref(), how),
         Command::Validate(how) => validate::validate(out, config, how),
         Command::Status(what) => status::status(out, config, what),
+        Command::Timeline(what) => timeline::timeline(out, config, what),
         Command::Audit { instance } => audit::audit(out, config, instance.clone()),
         Command::Doctor(how) => doctor::doctor(out, config, how),
         Command::Demo => demo::demo(out),

@@ -36,6 +36,7 @@ pub use self::keys::known_keys;
 pub use self::logging::Logging;
 pub use self::read::FILE_SIZE_MAX;
 pub use self::scripts::Scripts;
+pub use self::section::did_you_mean;
 pub use self::units::Units;
 
 use self::action::Places;

@@ -202,7 +202,7 @@ fn unknown_key(key: &str, section: &str, known: &[&str]) -> String {
 }
 
 /// `; did you mean "vip"?`, if one of the known words is near.
-pub(super) fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
+pub fn did_you_mean(word: &str, known: &[&str]) -> Option<String> {
     let allowed = |candidate: &str| (candidate.len() / 3).max(1);
     known
         .iter()

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::protocol::{Answer, Garbled, Refusal, Request, VERSION, parse_answer};
 use super::status::{DaemonStatus, InstanceStatus};
 use crate::machine::settings::InstanceName;
+use crate::timeline::document::{EntryDocument, TimelineDocument};
 
 /// How long the daemon may take to accept the connection and the request.
 const SEND_DEADLINE: Duration = Duration::from_secs(5);
@@ -203,6 +204,8 @@ impl Client {
                 Answer::Pong(_)
                 | Answer::Gone(_)
                 | Answer::Event(_)
+                | Answer::Timeline(_)
+                | Answer::Entry(_)
                 | Answer::Lagged { .. }
                 | Answer::Reloaded { .. }
                 | Answer::Stopping { .. }
@@ -216,6 +219,50 @@ impl Client {
             instances,
         })
     }
+
+    /// Asks for the timeline of one instance or of all, and gathers it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::answer`], whose `patience` holds for each line.
+    pub fn timeline(
+        &mut self,
+        instance: Option<InstanceName>,
+        last: Option<usize>,
+        patience: Duration,
+    ) -> Result<TimelineAnswer, ClientError> {
+        self.ask(&Request::Timeline(instance, last))?;
+        let mut answer = self.answer(patience)?;
+        // What a newer daemon may say before it is of no interest here.
+        let timeline = loop {
+            if let Answer::Timeline(timeline) = answer {
+                break timeline;
+            }
+            answer = self.answer(patience)?;
+        };
+        let mut entries = Vec::new();
+        while entries.len() < timeline.entries {
+            if let Answer::Entry(entry) = self.answer(patience)? {
+                entries.push(*entry);
+            }
+        }
+        Ok(TimelineAnswer {
+            v: VERSION,
+            timeline,
+            entries,
+        })
+    }
+}
+
+/// A timeline, as `timeline --json` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TimelineAnswer {
+    /// The version of the protocol, which is the version of this document.
+    pub v: u32,
+    /// What there is to know of it as a whole.
+    pub timeline: TimelineDocument,
+    /// The entries that were asked for, by their beginning.
+    pub entries: Vec<EntryDocument>,
 }
 
 /// The whole status, as `status --json` prints it.

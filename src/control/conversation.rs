@@ -12,12 +12,17 @@ use super::protocol::{Answer, ErrorCode, Refusal, Request};
 use super::server::Shared;
 use super::status::{Freshness, InstanceStatus};
 use super::stream;
+use super::timeline::say_timeline;
 use super::writer::Connection;
 use crate::bus;
+use crate::config::did_you_mean;
 use crate::machine::settings::InstanceName;
 
 /// How long the application may take for a request: a reload reads a file, which it bounds itself.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(75);
+
+/// So many names are compared with one that is not known: to compare takes a microsecond or so each.
+const NAMES_COMPARED_MAX: usize = 1_000;
 
 /// Reads the request and answers it. Whatever goes wrong concerns this client alone.
 pub(super) async fn hold(stream: UnixStream, peer: Peer, shared: &Shared) {
@@ -61,7 +66,7 @@ async fn fulfil(
             .instance(name.as_str())
             .is_none()
     {
-        return Ok(Err(unknown(name)));
+        return Ok(Err(unknown(name, shared)));
     }
     let answer = match request {
         Request::Ping => Ok(Answer::Pong(shared.pong(shared.freshness().await))),
@@ -69,6 +74,7 @@ async fn fulfil(
             say_status(connection, shared, name.as_ref()).await?;
             return Ok(Ok(()));
         }
+        Request::Timeline(name, last) => return say_timeline(connection, shared, name, last).await,
         Request::Watch(name) => return stream::watch(connection, shared, name).await.map(Ok),
         Request::Events(name) => return stream::events(connection, shared, name).await.map(Ok),
         Request::Reload => ask(shared, bus::Request::Reload).await.and_then(|result| {
@@ -96,8 +102,13 @@ async fn fulfil(
     }
 }
 
-fn unknown(name: &InstanceName) -> Refusal {
-    let message = format!("there is no instance {name}");
+/// There is no such instance, but perhaps one of a similar name.
+pub(super) fn unknown(name: &InstanceName, shared: &Shared) -> Refusal {
+    let board = shared.context.board.borrow();
+    let views = board.instances().take(NAMES_COMPARED_MAX);
+    let known: Vec<_> = views.map(|view| view.name.as_str()).collect();
+    let hint = did_you_mean(name.as_str(), &known).unwrap_or_default();
+    let message = format!("there is no instance {name}{hint}");
     Refusal::new(ErrorCode::UnknownInstance, message)
 }
 

@@ -13,6 +13,7 @@ pub mod server;
 pub mod socket;
 pub mod status;
 mod stream;
+mod timeline;
 pub mod why;
 mod writer;
 

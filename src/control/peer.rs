@@ -48,9 +48,11 @@ impl Peer {
     /// Whether he may have this done.
     pub(super) fn may(self, request: &Request) -> Result<(), Refusal> {
         let (needed, what) = match request {
-            Request::Ping | Request::Status(_) | Request::Watch(_) | Request::Events(_) => {
-                (Right::Read, "read what this daemon tells")
-            }
+            Request::Ping
+            | Request::Status(_)
+            | Request::Watch(_)
+            | Request::Events(_)
+            | Request::Timeline(..) => (Right::Read, "read what this daemon tells"),
             Request::Reload => (Right::Steer, "have this daemon reload"),
             Request::Stop => (Right::Steer, "stop this daemon"),
             Request::Audit(_) => (Right::Steer, "have this daemon audit"),

@@ -2,7 +2,7 @@
 //! the version of the protocol. Pure data; reads and writes nothing.
 //!
 //! ```text
-//! {"v":1,"op":"status","instance":"web"}       instance is optional: status, watch, events, audit
+//! {"v":1,"op":"status","instance":"web"}       instance is optional: status, watch, events, timeline, audit
 //! {"v":1,"ok":{"daemon":{…}}}                   answers, each with one key that says what it is
 //! {"v":1,"ok":{"instance":{…}}}
 //! {"v":1,"ok":{"complete":{"instances":1}}}
@@ -20,6 +20,7 @@ use super::status::{DaemonStatus, InstanceStatus};
 use crate::machine::Time;
 use crate::machine::message::Event;
 use crate::machine::settings::InstanceName;
+use crate::timeline::document::{EntryDocument, TimelineDocument};
 
 /// The version of the protocol. It grows when an old client would misunderstand an answer.
 pub const VERSION: u32 = 1;
@@ -38,6 +39,8 @@ pub enum Request {
     Watch(Option<InstanceName>),
     /// What happens from now on, of one instance or of all.
     Events(Option<InstanceName>),
+    /// What became of each change of role, of one instance or of all: so many of the last, or all.
+    Timeline(Option<InstanceName>, Option<usize>),
     /// Read the configuration again.
     Reload,
     /// End the daemon.
@@ -53,15 +56,18 @@ struct RequestLine {
     op: Op,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     instance: Option<InstanceName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<usize>,
 }
 
-#[derive(Serialize, Deserialize, Clone, Copy)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 enum Op {
     Ping,
     Status,
     Watch,
     Events,
+    Timeline,
     Reload,
     Stop,
     Audit,
@@ -98,6 +104,10 @@ impl Request {
                 Err(Refusal::new(ErrorCode::BadRequest, message.into()))
             }
         };
+        if line.last.is_some() && line.op != Op::Timeline {
+            let message = "only a timeline takes the number of its last entries";
+            return Err(Refusal::new(ErrorCode::BadRequest, message.into()));
+        }
         match line.op {
             Op::Ping => alone(Self::Ping),
             Op::Reload => alone(Self::Reload),
@@ -105,6 +115,7 @@ impl Request {
             Op::Status => Ok(Self::Status(line.instance)),
             Op::Watch => Ok(Self::Watch(line.instance)),
             Op::Events => Ok(Self::Events(line.instance)),
+            Op::Timeline => Ok(Self::Timeline(line.instance, line.last)),
             Op::Audit => Ok(Self::Audit(line.instance)),
         }
     }
@@ -116,9 +127,15 @@ impl Request {
             Self::Status(instance) => (Op::Status, instance.clone()),
             Self::Watch(instance) => (Op::Watch, instance.clone()),
             Self::Events(instance) => (Op::Events, instance.clone()),
+            Self::Timeline(instance, _) => (Op::Timeline, instance.clone()),
             Self::Reload => (Op::Reload, None),
             Self::Stop => (Op::Stop, None),
             Self::Audit(instance) => (Op::Audit, instance.clone()),
+        };
+        let last = if let Self::Timeline(_, last) = self {
+            *last
+        } else {
+            None
         };
         let mut line = Vec::new();
         push_line(
@@ -127,6 +144,7 @@ impl Request {
                 v: VERSION,
                 op,
                 instance,
+                last,
             },
         );
         line
@@ -152,6 +170,10 @@ pub enum Answer {
     },
     /// Something happened.
     Event(EventLine),
+    /// What there is to know of a timeline; its entries follow.
+    Timeline(TimelineDocument),
+    /// One entry of a timeline.
+    Entry(Box<EntryDocument>),
     /// The reader was too slow: events were left out of the stream.
     Lagged {
         /// How many, at least.
@@ -298,9 +320,9 @@ pub fn parse_answer(line: &[u8]) -> Result<Option<Result<Answer, Refusal>>, Garb
 }
 
 fn is_known(ok: &Value) -> bool {
-    const KINDS: [&str; 10] = [
-        "pong", "daemon", "instance", "gone", "complete", "event", "lagged", "reloaded",
-        "stopping", "auditing",
+    const KINDS: [&str; 12] = [
+        "pong", "daemon", "instance", "gone", "complete", "event", "timeline", "entry", "lagged",
+        "reloaded", "stopping", "auditing",
     ];
     let kind = ok.as_object().and_then(|object| object.keys().next());
     kind.is_some_and(|kind| KINDS.contains(&kind.as_str()))

@@ -19,6 +19,7 @@ use super::status::{DaemonStatus, Freshness, KernelStatus, millis};
 use crate::bus::{Board, Order, Request};
 use crate::clock::Clock;
 use crate::machine::Time;
+use crate::timeline::Timeline;
 
 /// The most connections at once. One more is told that the daemon is busy, and closed.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -37,6 +38,8 @@ const PING_DEADLINE: Duration = Duration::from_secs(1);
 pub struct ServerContext {
     /// The latest of everything.
     pub board: Rc<RefCell<Board>>,
+    /// What became of each change of role.
+    pub timeline: Rc<RefCell<Timeline>>,
     /// The reactor, to be asked whether it is alive.
     pub orders: mpsc::Sender<Order>,
     /// The application, to be asked for everything that changes something.

@@ -29,7 +29,7 @@ pub(super) fn datagram(record: &Record) -> Vec<u8> {
             push(&mut bytes, &name_of(name), value.as_bytes());
         }
     }
-    for (name, value) in &record.others {
+    for (name, value) in record.figures.iter().chain(&record.others) {
         push(&mut bytes, &name_of(name), value.as_bytes());
     }
     bytes

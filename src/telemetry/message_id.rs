@@ -6,6 +6,8 @@
 pub enum MessageId {
     /// A role has changed.
     Transition,
+    /// All that a change of role has caused is complete.
+    Complete,
     /// A start or stop script has failed.
     ActionFailed,
     /// An action has taken longer than its timeout and was ended.
@@ -18,8 +20,9 @@ pub enum MessageId {
 
 impl MessageId {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Transition,
+        Self::Complete,
         Self::ActionFailed,
         Self::TimedOut,
         Self::Resynchronized,
@@ -31,6 +34,7 @@ impl MessageId {
     pub const fn number(self) -> u128 {
         match self {
             Self::Transition => 0xc746_d48c_a6fd_431a_adb7_fa6e_5e34_790b,
+            Self::Complete => 0x327d_c9e7_cb49_4db9_aff6_a9f4_e04f_62ad,
             Self::ActionFailed => 0x6955_b6ef_79e1_41e8_ad29_0382_8435_0608,
             Self::TimedOut => 0xabfc_e31c_c995_43c8_ba4a_f5fe_c3ed_6fa5,
             Self::Resynchronized => 0x50e3_c366_4da0_43dd_a916_b66e_332f_29d6,

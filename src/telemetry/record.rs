@@ -30,6 +30,8 @@ pub(super) struct Record {
     pub(super) message_id: Option<u128>,
     /// The fields that are the same everywhere in the daemon, by [`COMMON`].
     pub(super) common: [Option<String>; COMMON.len()],
+    /// Those of [`FIGURES`], in the order of the event.
+    pub(super) figures: Vec<(&'static str, String)>,
     /// All others, in the order of the event.
     pub(super) others: Vec<(&'static str, String)>,
     pub(super) source: Source,
@@ -76,6 +78,9 @@ fn this_thread() -> Arc<ThreadName> {
 /// The names of the common fields: in an event, and in the journal behind `KEEPSTART_`.
 pub(super) const COMMON: [&str; 6] = ["instance", "role", "action", "job", "epoch", "transition"];
 
+/// Figures that only the journal shows: elsewhere the message has them.
+const FIGURES: [&str; 3] = ["took_us", "first_instruction_us", "stages_us"];
+
 /// The field of an event that holds the number of a [`super::MessageId`].
 const MESSAGE_ID: &str = "message_id";
 
@@ -89,6 +94,7 @@ impl Record {
             message: text,
             message_id: None,
             common: Default::default(),
+            figures: Vec::new(),
             others: Vec::new(),
             source: Source::default(),
             thread: this_thread(),
@@ -123,6 +129,8 @@ impl Record {
         let common = COMMON.iter().zip(&mut self.common);
         if let Some((_, slot)) = common.into_iter().find(|(common, _)| **common == name) {
             *slot = Some(bounded(VALUE_BYTES_MAX, value));
+        } else if FIGURES.contains(&name) {
+            self.figures.push((name, bounded(VALUE_BYTES_MAX, value)));
         } else if self.others.len() < OTHERS_MAX {
             self.others.push((name, bounded(VALUE_BYTES_MAX, value)));
         }

@@ -23,6 +23,7 @@ impl Service {
             return false;
         };
         self.dropped_seen = dropped;
+        self.lose_time();
         let (finished, synchronized) = (whole.finished, whole.kernel.dumped_at.is_some());
         self.board.borrow_mut().replace(whole);
         if synchronized {

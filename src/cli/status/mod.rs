@@ -1,6 +1,6 @@
 //! `status`: asks the daemon once. `--watch` is in `watch`, what a person sees in `render`.
 
-mod render;
+pub(super) mod render;
 mod watch;
 
 use std::path::Path;

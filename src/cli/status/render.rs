@@ -86,7 +86,7 @@ fn trouble(kernel: &KernelStatus, out: Out) -> Option<String> {
 }
 
 /// The instances, in columns as wide as their longest text.
-pub(super) fn table(instances: &[&InstanceStatus], out: Out) -> String {
+pub(in crate::cli) fn table(instances: &[&InstanceStatus], out: Out) -> String {
     let rows: Vec<_> = instances.iter().map(|instance| cells(instance)).collect();
     let mut widths = [0; 6];
     for row in &rows {
@@ -217,7 +217,7 @@ fn last(job: &LastJobStatus) -> Cell {
 
 /// The text in lines of at most `width` characters, where it has blanks to break at; all but the first
 /// begin with `indent` blanks, for which there is room in the first as well.
-fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
+pub(in crate::cli) fn wrap(text: &str, indent: usize, width: Option<usize>) -> String {
     let room = width.map_or(usize::MAX, |width| {
         width.saturating_sub(indent).max(ROOM_MIN)
     });

@@ -123,6 +123,8 @@ fn follow_in_lines(client: &mut Client, out: Out) -> Result<std::convert::Infall
             | Answer::Complete { .. }
             | Answer::Pong(_)
             | Answer::Event(_)
+            | Answer::Timeline(_)
+            | Answer::Entry(_)
             | Answer::Lagged { .. }
             | Answer::Reloaded { .. }
             | Answer::Stopping { .. }
@@ -184,6 +186,8 @@ impl Screen {
             }
             Answer::Pong(_)
             | Answer::Event(_)
+            | Answer::Timeline(_)
+            | Answer::Entry(_)
             | Answer::Lagged { .. }
             | Answer::Reloaded { .. }
             | Answer::Stopping { .. }

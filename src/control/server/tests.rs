@@ -12,6 +12,7 @@ use crate::bus::{Update, Whole};
 use crate::control::protocol::{self, Answer, REQUEST_BYTES_MAX};
 use crate::control::samples::{kernel, name, time, view};
 use crate::machine::message::Event;
+use crate::timeline::testing::Story;
 use daemon::{all, next, refusal, status, told, with_daemon};
 
 #[test]
@@ -283,5 +284,37 @@ fn the_application_is_asked_and_its_faults_are_passed_on() {
         );
         let auditing = told(next(&mut daemon.ask(protocol::Request::Audit(None)).await).await);
         assert_eq!(auditing, Answer::Auditing {});
+    });
+}
+
+#[test]
+fn a_timeline_is_told_whole_and_an_unknown_instance_has_its_neighbour_named() {
+    with_daemon(async |daemon| {
+        let mut story = Story::default();
+        for at in [0, 10_000_000, 20_000_000] {
+            story.gain(at);
+        }
+        *daemon.timeline.borrow_mut() = story.timeline;
+        let ask = protocol::Request::Timeline(Some(name("web")), Some(2));
+        let mut answers = daemon.ask(ask).await;
+        let Answer::Timeline(head) = told(next(&mut answers).await) else {
+            panic!("no head")
+        };
+        assert_eq!((head.entries, head.kept), (2, 3));
+        for id in ["web/2", "web/3"] {
+            let Answer::Entry(entry) = told(next(&mut answers).await) else {
+                panic!("no entry")
+            };
+            assert_eq!(entry.id.as_deref(), Some(id));
+        }
+        // One that exists and has done nothing yet.
+        let ask = protocol::Request::Timeline(Some(name("db")), None);
+        let Answer::Timeline(head) = told(next(&mut daemon.ask(ask).await).await) else {
+            panic!("no head")
+        };
+        assert_eq!(head.entries, 0);
+        let ask = protocol::Request::Timeline(Some(name("wbe")), None);
+        let line = daemon.ask(ask).await;
+        assert_eq!(refusal(line).await, ErrorCode::UnknownInstance);
     });
 }
