@@ -129,6 +129,18 @@ Examples:
   keepstart timeline --json | jq -r '.entries[] | [.id, .first_instruction_us, .took_us] | @tsv'")]
     Timeline(Timeline),
 
+    /// Say on one screen why an instance is as it is, what happens next, and what to do
+    #[command(after_help = "\
+What the kernel says and how old that is, which rule holds (match, debounce, hold-on-loss, unknown-stop-after, retry, \
+starts-at-once, start-cancel-after, timeouts), what runs and what ran last, what comes next and when, the last \
+transitions, and what a person can do where something is wrong.
+
+Without an instance: the only one, or with several the list of them.
+
+Exit codes: 0 the daemon answers, 1 no such instance, 3 no daemon runs, 4 its role is UNKNOWN or the reactor does \
+not answer.")]
+    Why(Why),
+
     /// Have the daemon look at addresses and services now, and repair what differs
     #[command(after_help = "\
 What it does by itself every `sleep` x `force-test-cycle` seconds. Returns when the audit has begun; \
@@ -211,6 +223,17 @@ pub(super) struct Doctor {
     /// As JSON, for programs
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Which instance
+    #[arg(value_parser = instance)]
+    pub(super) instance: Option<InstanceName>,
 }
 
 #[derive(Debug, Args)]

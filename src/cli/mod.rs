@@ -15,6 +15,7 @@ mod status;
 mod stop;
 mod timeline;
 mod validate;
+mod why;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ fn dispatch(out: Out, arguments: &Arguments) -> Ending {
         Command::Validate(how) => validate::validate(out, config, how),
         Command::Status(what) => status::status(out, config, what),
         Command::Timeline(what) => timeline::timeline(out, config, what),
+        Command::Why(what) => why::why(out, config, what),
         Command::Audit { instance } => audit::audit(out, config, instance.clone()),
         Command::Doctor(how) => doctor::doctor(out, config, how),
         Command::Demo => demo::demo(out),

@@ -14,6 +14,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 
+use super::explain::Explanation;
 use super::protocol::{Answer, Garbled, Refusal, Request, VERSION, parse_answer};
 use super::status::{DaemonStatus, InstanceStatus};
 use crate::machine::settings::InstanceName;
@@ -206,6 +207,7 @@ impl Client {
                 | Answer::Event(_)
                 | Answer::Timeline(_)
                 | Answer::Entry(_)
+                | Answer::Why(_)
                 | Answer::Lagged { .. }
                 | Answer::Reloaded { .. }
                 | Answer::Stopping { .. }
@@ -218,6 +220,24 @@ impl Client {
             daemon,
             instances,
         })
+    }
+
+    /// Asks why an instance is as it is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Client::answer`].
+    pub fn why(
+        &mut self,
+        instance: InstanceName,
+        patience: Duration,
+    ) -> Result<Explanation, ClientError> {
+        self.ask(&Request::Why(instance))?;
+        loop {
+            if let Answer::Why(explanation) = self.answer(patience)? {
+                return Ok(*explanation);
+            }
+        }
     }
 
     /// Asks for the timeline of one instance or of all, and gathers it.

@@ -12,7 +12,7 @@ use super::protocol::{Answer, ErrorCode, Refusal, Request};
 use super::server::Shared;
 use super::status::{Freshness, InstanceStatus};
 use super::stream;
-use super::timeline::say_timeline;
+use super::timeline::{explanation, say_timeline};
 use super::writer::Connection;
 use crate::bus;
 use crate::config::did_you_mean;
@@ -57,8 +57,10 @@ async fn fulfil(
     connection: &mut Connection,
     shared: &Shared,
 ) -> io::Result<Result<(), Refusal>> {
-    if let Request::Status(Some(name)) | Request::Watch(Some(name)) | Request::Events(Some(name)) =
-        &request
+    if let Request::Status(Some(name))
+    | Request::Watch(Some(name))
+    | Request::Events(Some(name))
+    | Request::Why(name) = &request
         && shared
             .context
             .board
@@ -77,6 +79,7 @@ async fn fulfil(
         Request::Timeline(name, last) => return say_timeline(connection, shared, name, last).await,
         Request::Watch(name) => return stream::watch(connection, shared, name).await.map(Ok),
         Request::Events(name) => return stream::events(connection, shared, name).await.map(Ok),
+        Request::Why(name) => explanation(shared, &name).await,
         Request::Reload => ask(shared, bus::Request::Reload).await.and_then(|result| {
             result
                 .map(|summary| Answer::Reloaded { summary })

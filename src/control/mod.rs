@@ -7,6 +7,7 @@
 
 pub mod client;
 mod conversation;
+pub mod explain;
 pub mod peer;
 pub mod protocol;
 pub mod server;

@@ -52,7 +52,8 @@ impl Peer {
             | Request::Status(_)
             | Request::Watch(_)
             | Request::Events(_)
-            | Request::Timeline(..) => (Right::Read, "read what this daemon tells"),
+            | Request::Timeline(..)
+            | Request::Why(_) => (Right::Read, "read what this daemon tells"),
             Request::Reload => (Right::Steer, "have this daemon reload"),
             Request::Stop => (Right::Steer, "stop this daemon"),
             Request::Audit(_) => (Right::Steer, "have this daemon audit"),

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::explain::Explanation;
 use super::status::{DaemonStatus, InstanceStatus};
 use crate::machine::Time;
 use crate::machine::message::Event;
@@ -41,6 +42,8 @@ pub enum Request {
     Events(Option<InstanceName>),
     /// What became of each change of role, of one instance or of all: so many of the last, or all.
     Timeline(Option<InstanceName>, Option<usize>),
+    /// Everything about one instance that says why it is as it is.
+    Why(InstanceName),
     /// Read the configuration again.
     Reload,
     /// End the daemon.
@@ -68,6 +71,7 @@ enum Op {
     Watch,
     Events,
     Timeline,
+    Why,
     Reload,
     Stop,
     Audit,
@@ -117,6 +121,10 @@ impl Request {
             Op::Events => Ok(Self::Events(line.instance)),
             Op::Timeline => Ok(Self::Timeline(line.instance, line.last)),
             Op::Audit => Ok(Self::Audit(line.instance)),
+            Op::Why => line.instance.map(Self::Why).ok_or_else(|| {
+                let message = "this request needs an instance";
+                Refusal::new(ErrorCode::BadRequest, message.into())
+            }),
         }
     }
 
@@ -128,6 +136,7 @@ impl Request {
             Self::Watch(instance) => (Op::Watch, instance.clone()),
             Self::Events(instance) => (Op::Events, instance.clone()),
             Self::Timeline(instance, _) => (Op::Timeline, instance.clone()),
+            Self::Why(instance) => (Op::Why, Some(instance.clone())),
             Self::Reload => (Op::Reload, None),
             Self::Stop => (Op::Stop, None),
             Self::Audit(instance) => (Op::Audit, instance.clone()),
@@ -174,6 +183,8 @@ pub enum Answer {
     Timeline(TimelineDocument),
     /// One entry of a timeline.
     Entry(Box<EntryDocument>),
+    /// Why an instance is as it is.
+    Why(Box<Explanation>),
     /// The reader was too slow: events were left out of the stream.
     Lagged {
         /// How many, at least.
@@ -320,9 +331,9 @@ pub fn parse_answer(line: &[u8]) -> Result<Option<Result<Answer, Refusal>>, Garb
 }
 
 fn is_known(ok: &Value) -> bool {
-    const KINDS: [&str; 12] = [
-        "pong", "daemon", "instance", "gone", "complete", "event", "timeline", "entry", "lagged",
-        "reloaded", "stopping", "auditing",
+    const KINDS: [&str; 13] = [
+        "pong", "daemon", "instance", "gone", "complete", "event", "timeline", "entry", "why",
+        "lagged", "reloaded", "stopping", "auditing",
     ];
     let kind = ok.as_object().and_then(|object| object.keys().next());
     kind.is_some_and(|kind| KINDS.contains(&kind.as_str()))

@@ -1,8 +1,9 @@
-//! The answer to `timeline`. Part of a connection's task on the service thread.
+//! The answers to `timeline` and `why`. Part of a connection's task on the service thread.
 
 use std::io;
 
 use super::conversation::unknown;
+use super::explain::{Explanation, TRANSITIONS_SHOWN};
 use super::protocol::{Answer, Refusal};
 use super::server::Shared;
 use super::writer::Connection;
@@ -42,4 +43,22 @@ pub(super) async fn say_timeline(
         connection.say(&Answer::Entry(Box::new(entry))).await?;
     }
     Ok(Ok(()))
+}
+
+/// Why the instance is as it is.
+pub(super) async fn explanation(shared: &Shared, name: &InstanceName) -> Result<Answer, Refusal> {
+    let freshness = shared.freshness().await;
+    let context = &shared.context;
+    let (now, zero_unix_ms) = (context.clock.now(), context.clock.zero_unix_ms());
+    let board = context.board.borrow();
+    let Some(view) = board.instance(name.as_str()).cloned() else {
+        drop(board);
+        return Err(unknown(name, shared));
+    };
+    let timeline = context.timeline.borrow();
+    let last = Some(TRANSITIONS_SHOWN);
+    let (_, entries) = TimelineDocument::of(&timeline, Some(name), last, now, zero_unix_ms);
+    let mut explanation = Explanation::of(&view, board.kernel(), now, freshness);
+    explanation.transitions = entries;
+    Ok(Answer::Why(Box::new(explanation)))
 }

@@ -302,6 +302,7 @@ impl Instance {
         InstanceView {
             id: self.id,
             name: self.settings.name.clone(),
+            settings: self.settings.clone(),
             at: now,
             role: self.role.role(),
             role_since: self.role_since,

@@ -46,6 +46,19 @@ pub enum Cause {
     },
 }
 
+impl Cause {
+    /// The role that the source says by it.
+    pub fn says(&self) -> Role {
+        match self {
+            Self::NotLookedYet | Self::KernelSilent | Self::NicNeverSeen { .. } => Role::Unknown,
+            Self::VipPresent { .. } => Role::Master,
+            Self::NicAbsent { .. } | Self::VipAbsent { .. } | Self::VipUnusable { .. } => {
+                Role::Backup
+            }
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

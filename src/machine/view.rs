@@ -1,19 +1,23 @@
 //! What can be seen of the machine from outside: values without a lifeline to it. Pure data.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Means, Role};
 use super::reason::{Cause, Next, Reason};
-use super::settings::InstanceName;
+use super::settings::{InstanceName, InstanceSettings};
 use super::time::Time;
 
 /// One instance, as it is at `at`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceView {
     /// Its number.
     pub id: InstanceId,
     /// Its name.
     pub name: InstanceName,
+    /// Its definition.
+    pub settings: Arc<InstanceSettings>,
     /// When this view was made.
     pub at: Time,
     /// Its role.

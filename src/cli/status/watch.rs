@@ -125,6 +125,7 @@ fn follow_in_lines(client: &mut Client, out: Out) -> Result<std::convert::Infall
             | Answer::Event(_)
             | Answer::Timeline(_)
             | Answer::Entry(_)
+            | Answer::Why(_)
             | Answer::Lagged { .. }
             | Answer::Reloaded { .. }
             | Answer::Stopping { .. }
@@ -188,6 +189,7 @@ impl Screen {
             | Answer::Event(_)
             | Answer::Timeline(_)
             | Answer::Entry(_)
+            | Answer::Why(_)
             | Answer::Lagged { .. }
             | Answer::Reloaded { .. }
             | Answer::Stopping { .. }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::bus::{Update, Whole};
+use crate::control::explain::TRANSITIONS_SHOWN;
 use crate::control::protocol::{self, Answer, REQUEST_BYTES_MAX};
 use crate::control::samples::{kernel, name, time, view};
 use crate::machine::message::Event;
@@ -316,5 +317,28 @@ fn a_timeline_is_told_whole_and_an_unknown_instance_has_its_neighbour_named() {
         let ask = protocol::Request::Timeline(Some(name("wbe")), None);
         let line = daemon.ask(ask).await;
         assert_eq!(refusal(line).await, ErrorCode::UnknownInstance);
+    });
+}
+
+#[test]
+fn why_is_told_with_the_last_transitions() {
+    with_daemon(async |daemon| {
+        let mut story = Story::default();
+        for at in 0..9 {
+            story.gain(at * 10_000_000);
+        }
+        *daemon.timeline.borrow_mut() = story.timeline;
+        let ask = protocol::Request::Why(name("web"));
+        let Answer::Why(said) = told(next(&mut daemon.ask(ask).await).await) else {
+            panic!("no reason")
+        };
+        assert_eq!(said.status.name, name("web"));
+        assert_eq!(said.transitions.len(), TRANSITIONS_SHOWN);
+        assert_eq!(said.transitions[2].id.as_deref(), Some("web/9"));
+        let ask = protocol::Request::Why(name("nothing-like-it"));
+        assert_eq!(
+            refusal(daemon.ask(ask).await).await,
+            ErrorCode::UnknownInstance
+        );
     });
 }

@@ -1,6 +1,7 @@
 //! Tests of `systemd/status`.
 
 use super::*;
+use crate::control::samples::settings;
 use crate::machine::job::{InstanceId, JobId, Means};
 use crate::machine::reason::{Cause, Reason};
 use crate::machine::settings::InstanceName;
@@ -16,6 +17,7 @@ fn instance(name: &str, role: Role, knowledge: Knowledge) -> InstanceView {
     InstanceView {
         id: InstanceId(1),
         name: InstanceName::new(name).unwrap(),
+        settings: settings(name),
         at: at(0),
         role,
         role_since: at(10),

@@ -18,6 +18,7 @@ use crate::machine::view::InstanceView;
 /// A daemon without a machine.
 pub(super) struct Daemon {
     pub(super) board: Rc<RefCell<Board>>,
+    pub(super) timeline: Rc<RefCell<Timeline>>,
     path: PathBuf,
     pub(super) alive: watch::Sender<bool>,
     _directory: TempDir,
@@ -43,6 +44,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
         let (requests, application) = mpsc::channel(crate::bus::REQUESTS_MAX);
         let (alive, is_alive) = watch::channel(true);
         let board = Rc::<RefCell<Board>>::default();
+        let timeline = Rc::<RefCell<Timeline>>::default();
         let instances = vec![view(1, "db"), view(2, "web")];
         board.borrow_mut().replace(Whole {
             finished: false,
@@ -52,6 +54,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
         });
         let context = ServerContext {
             board: board.clone(),
+            timeline: timeline.clone(),
             orders,
             requests,
             clock: Clock::begin(),
@@ -68,6 +71,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
         spawn_local(play_application(application));
         body(&Daemon {
             board,
+            timeline,
             path,
             alive,
             _directory: directory,
