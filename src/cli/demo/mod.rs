@@ -14,8 +14,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::exit::{Code, Ending, Failure};
 use super::out::{Out, Paint};
+use super::timeline::{self, draw};
 use crate::control::client::{Client, Next};
 use crate::control::protocol::{Answer, Request};
+use crate::machine::Time;
 use crate::machine::job::{Action, Outcome};
 use crate::machine::message::Event;
 
@@ -119,6 +121,7 @@ impl Demo {
         )?;
         self.stage.add_vip()?;
         self.watch(events, Until::Verified(Action::Start))?;
+        self.draw()?;
         thread::sleep(CALM);
 
         self.step(
@@ -156,6 +159,16 @@ impl Demo {
         thread::sleep(FLAP);
         self.stage.remove_vip()?;
         self.watch(events, Until::Overtaken)
+    }
+
+    /// Shows what has just happened as `keepstart timeline` does.
+    fn draw(&self) -> Result<(), Failure> {
+        let Some(entry) = self.tale.last_entry(Time::ZERO) else {
+            return Ok(());
+        };
+        let drawn = draw::entry(&entry, &timeline::canvas(self.out));
+        self.out
+            .print(&format!("\n  $ keepstart timeline --last 1\n{drawn}"))
     }
 
     fn step(&mut self, what: &str, command: &str) -> Result<(), Failure> {

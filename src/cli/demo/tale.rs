@@ -1,28 +1,25 @@
 //! The daemon's events as lines that a person reads: what was seen, decided, spawned and finished, in
 //! milliseconds from the first of them. Pure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::control::protocol::EventLine;
 use crate::machine::Time;
 use crate::machine::job::{Action, Outcome};
 use crate::machine::message::Event;
+use crate::timeline::document::EntryDocument;
+use crate::timeline::{Entry, Kind, Timeline};
 
 /// What has been told so far.
 #[derive(Debug, Default)]
 pub(super) struct Tale {
     /// When the step's first event was: all milliseconds count from it.
     origin: Option<Time>,
-    /// For each transition: from seen to decided, and to the first process.
-    transitions: Vec<Stages>,
+    /// What became of each change of role.
+    timeline: Timeline,
     jobs: u32,
     superseded: u32,
-}
-
-#[derive(Debug)]
-struct Stages {
-    seen: Time,
-    spawned: Option<Time>,
 }
 
 impl Tale {
@@ -33,6 +30,7 @@ impl Tale {
 
     /// The lines for one event; `said` is what its script has printed.
     pub(super) fn tell(&mut self, line: &EventLine, said: &[String]) -> Vec<String> {
+        self.timeline.take(&line.event, zero_unix_ms(line));
         match &*line.event {
             Event::Transition {
                 instance,
@@ -43,10 +41,6 @@ impl Tale {
                 seen,
                 decided,
             } => {
-                self.transitions.push(Stages {
-                    seen: *seen,
-                    spawned: None,
-                });
                 let change = format!("{from} -> {to}, transition {instance}/{epoch}");
                 let seen = self.stage(*seen, "seen", &cause.to_string());
                 vec![seen, self.stage(*decided, "decided", &change)]
@@ -114,9 +108,6 @@ impl Tale {
         said: &[String],
     ) -> Vec<String> {
         self.jobs += 1;
-        if let Some(stages) = self.transitions.last_mut() {
-            stages.spawned.get_or_insert(spawned);
-        }
         let mut lines = vec![self.stage(spawned, "spawned", &format!("{action}.sh"))];
         lines.extend(said.iter().map(|text| format!("               | {text}")));
         lines.push(self.stage(ended, "finished", &format!("{action}: {outcome}")));
@@ -129,18 +120,25 @@ impl Tale {
         format!("{:>8.1} ms  {stage:<9} {text}", millis(at.since(origin)))
     }
 
+    /// The last change of role as `keepstart timeline` has it.
+    pub(super) fn last_entry(&self, now: Time) -> Option<EntryDocument> {
+        let entries = self.timeline.entries(None);
+        let last = entries.last()?;
+        Some(EntryDocument::of(last, now, 0))
+    }
+
     /// What there was in all.
     pub(super) fn summary(&self) -> Vec<String> {
-        let mut spans: Vec<_> = self
-            .transitions
-            .iter()
-            .filter_map(|stages| stages.spawned.map(|spawned| spawned.since(stages.seen)))
-            .collect();
+        let is_transition = |entry: &&Arc<Entry>| matches!(entry.kind, Kind::Transition { .. });
+        let entries = self.timeline.entries(None);
+        let transitions: Vec<_> = entries.iter().filter(is_transition).collect();
+        let first = |entry: &&Arc<Entry>| entry.to_first_instruction();
+        let mut spans: Vec<_> = transitions.iter().filter_map(first).collect();
         spans.sort_unstable();
         let mut lines = vec![format!(
             "In all: {} transitions, {} runs of start and stop, one after the other; {} change overtaken, \
              for which nothing ran.",
-            self.transitions.len(),
+            transitions.len(),
             self.jobs,
             self.superseded
         )];
@@ -153,6 +151,12 @@ impl Tale {
         }
         lines
     }
+}
+
+/// The beginning of the daemon's time by the clock on the wall.
+fn zero_unix_ms(line: &EventLine) -> u64 {
+    let since = u64::try_from(line.at.since_start().as_millis()).unwrap_or(u64::MAX);
+    line.unix_ms.saturating_sub(since)
 }
 
 /// What is-running has found, in words.

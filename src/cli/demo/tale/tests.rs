@@ -60,6 +60,16 @@ fn a_transition_is_told_in_stages_from_its_first_sight() {
         at: time(1_002),
     };
     lines.extend(tell(&mut tale, 1_002, started, &[]));
+    let spawned = Event::JobSpawned {
+        instance: name("web"),
+        job: JobId { life: 1, number: 1 },
+        action: Action::Start,
+        epoch: 7,
+        role: Role::Master,
+        pid: 4711,
+        at: time(1_003),
+    };
+    lines.extend(tell(&mut tale, 1_003, spawned, &[]));
     lines.extend(tell(&mut tale, 1_022, ended(Action::Start, 1_002), &["up"]));
     lines.extend(tell(&mut tale, 1_050, ended(Action::IsRunning, 1_025), &[]));
     assert_eq!(
