@@ -30,3 +30,4 @@ mod restart;
 mod security;
 mod signals;
 mod systemd;
+mod timeline;

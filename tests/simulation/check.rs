@@ -10,6 +10,7 @@ use keepstart::machine::message::{Event, Output, RestoredMap};
 use keepstart::machine::reason::{Cause, Next};
 use keepstart::machine::settings::{InstanceName, InstanceSettings, NicNeverSeen};
 use keepstart::machine::view::InstanceView;
+use keepstart::timeline::Timeline;
 
 use crate::scripts::Service;
 use crate::tally::Kind;
@@ -36,6 +37,8 @@ struct Shown {
 /// What has to be remembered of one life to check it.
 #[derive(Debug, Default)]
 pub(crate) struct LifeCheck {
+    /// What became of each change of role, as the events told it.
+    pub(crate) timeline: Timeline,
     reserved: BTreeMap<InstanceName, u64>,
     /// Jobs that were begun in this step, and what they serve.
     pub(crate) begun: Vec<(InstanceName, Role, u64)>,

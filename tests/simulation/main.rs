@@ -11,6 +11,7 @@ mod choice;
 mod count;
 mod debounce;
 mod disk;
+mod explained;
 mod happen;
 mod kernel;
 mod operator;

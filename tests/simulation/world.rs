@@ -232,9 +232,11 @@ impl World {
             self.note("out", output);
             self.count_output(output);
             self.check_output(output)?;
+            self.keep_time(output)?;
             self.perform(output)?;
         }
         self.check_state(&outputs)?;
+        self.check_told()?;
         if self.daemon.as_ref().is_some_and(|daemon| daemon.finished) {
             self.tally.count(Kind::ShutdownFinished);
             self.end_life();
