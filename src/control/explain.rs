@@ -3,6 +3,7 @@
 //!
 //! Fields are only ever added.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::status::{Freshness, InstanceStatus, KernelStatus, millis};
 use super::why::Span;
 use crate::machine::Time;
-use crate::machine::job::{Action, Outcome, Role};
+use crate::machine::job::{Action, Means, Outcome, Role};
 use crate::machine::reason::{Cause, Next};
 use crate::machine::settings::{Quorum, Release, VipRule};
 use crate::machine::view::{InstanceView, JobView, KernelView};
@@ -324,6 +325,13 @@ fn about_job(view: &InstanceView, job: &JobView, now: Time) -> Option<String> {
     let (action, name) = (job.action, &view.name);
     let command = view.settings.command(action);
     match (job.pid, &view.next) {
+        (None, _) if job.means == Means::Systemd => (took >= LONG).then(|| {
+            let units = command.map_or_else(String::new, |command| command.run.to_string());
+            format!(
+                "systemd takes its time with {action}: `systemctl status {units}` and `systemctl list-jobs` show for \
+                 what it waits"
+            )
+        }),
         (None, _) if took >= Duration::from_secs(1) => {
             let run = command.map_or_else(String::new, |command| format!(" {}", command.run));
             Some(format!(
@@ -384,6 +392,16 @@ fn about_failure(view: &InstanceView, outcome: Option<&Outcome>) -> String {
             | Outcome::Cancelled
             | Outcome::Unseen,
         ) => format!("{printed}mend that; {after}"),
+        Some(
+            Outcome::UnitFailed { .. } | Outcome::NotRunning { .. } | Outcome::PartlyRunning { .. },
+        ) => {
+            let units: BTreeSet<_> = view.settings.units().map(ToString::to_string).collect();
+            let units: Vec<_> = units.into_iter().collect();
+            format!(
+                "`systemctl status {}` says more; mend that; {after}",
+                units.join(" ")
+            )
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::samples::{kernel, time, view};
-use crate::machine::job::{JobId, Knowledge};
+use crate::machine::job::{JobId, Knowledge, Means};
 use crate::machine::reason::Reason;
 
 fn explained(change: impl FnOnce(&mut InstanceView)) -> Explanation {
@@ -18,6 +18,7 @@ fn job(pid: Option<u32>) -> JobView {
         reason: Reason::RoleGained,
         started: time(15_000),
         pid,
+        means: Means::Process,
         adopted: false,
     }
 }
