@@ -6,13 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::job::Role;
 use super::kernel::{Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex, ShortName};
 use super::reason::Cause;
 use super::settings::{NicNeverSeen, Quorum, VipRule};
 
 /// Links and addresses as they are now. Bounded by what the kernel holds of links and watched addresses.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(from = "KernelDump", into = "KernelDump")]
 pub(crate) struct AddressTable {
     links: BTreeMap<LinkIndex, Link>,
     /// Which links bear a name or altname. The kernel keeps them unique in a namespace, but a rename and a
@@ -48,6 +51,24 @@ impl Touched {
     fn link(&mut self, link: &Link) {
         self.names(link);
         self.differences = self.differences.saturating_add(1);
+    }
+}
+
+impl From<KernelDump> for AddressTable {
+    fn from(dump: KernelDump) -> Self {
+        let mut table = Self::default();
+        table.replace(&dump, &[]);
+        table
+    }
+}
+
+impl From<AddressTable> for KernelDump {
+    fn from(table: AddressTable) -> Self {
+        let addresses = table.addresses.into_values();
+        Self {
+            links: table.links.into_values().collect(),
+            addresses: addresses.flat_map(BTreeMap::into_values).collect(),
+        }
     }
 }
 

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::kernel::KernelEvent;
 use super::message::Output;
 use super::shared::Shared;
@@ -24,7 +26,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const DISTRUST_MIN: Duration = Duration::from_secs(5);
 
 /// What is known of the kernel, and what has been asked of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Follow {
     subscription: Subscription,
     dump: Dump,
@@ -46,7 +48,7 @@ pub(crate) struct Follow {
     pub(crate) events: u64,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 enum Subscription {
     /// Asked for.
     Opening,
@@ -56,7 +58,7 @@ enum Subscription {
     },
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Dump {
     /// None is under way.
     Idle,

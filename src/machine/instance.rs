@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Means, Outcome, Role};
 use super::message::{Adopted, Restored};
 use super::reason::{Cause, Next, Reason};
@@ -16,7 +18,7 @@ use super::time::Time;
 use super::view::{InstanceView, JobView};
 
 /// Everything about one instance; its only owner is the machine.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Instance {
     pub(crate) id: InstanceId,
     pub(crate) settings: Arc<InstanceSettings>,
@@ -68,7 +70,7 @@ pub(crate) enum Rest {
 }
 
 /// The job that runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub(crate) id: JobId,
     pub(crate) action: Action,
@@ -88,7 +90,7 @@ pub(crate) struct Running {
 }
 
 /// How far a running job is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Phase {
     /// It runs.
     Running {
@@ -107,7 +109,7 @@ pub(crate) enum Phase {
 }
 
 /// Failures in a row and the wait after them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Retrying {
     pub(crate) failures: u32,
     pub(crate) failed_at: Option<Time>,

@@ -30,8 +30,11 @@
 //!            ▼
 //!          shared   timers, places, outbox ─▶ Output
 //! ```
+//!
+//! `checkpoint.rs` writes the whole down and takes it up again.
 
 mod address;
+pub mod checkpoint;
 mod ending;
 mod follow;
 mod instance;
@@ -75,7 +78,7 @@ use view::{InstanceView, KernelView};
 use watch::WatchIndex;
 
 /// All instances, the address table, and the timers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Machine {
     follow: Follow,
     table: AddressTable,

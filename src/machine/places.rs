@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
+use serde::{Deserialize, Serialize};
+
 use super::job::InstanceId;
 
 /// Places and the queue for them, first come first served. Each instance stands in it at most once, so it is
 /// bounded by the number of instances.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Places {
     limit: NonZeroU32,
     taken: BTreeSet<InstanceId>,

@@ -11,12 +11,14 @@
 //!                 loss (at once, or after hold_on_loss)     UNKNOWN is believed at once, and left at once
 //! ```
 
+use serde::{Deserialize, Serialize};
+
 use super::job::Role;
 use super::settings::Debounce;
 use super::time::Time;
 
 /// The role that is believed, and what is needed to believe another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RoleMachine {
     role: Role,
     level: Role,
@@ -31,7 +33,7 @@ pub(crate) struct RoleMachine {
 }
 
 /// A change of role that is held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Hold {
     /// None.
     None,

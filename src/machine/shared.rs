@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
+use serde::{Deserialize, Serialize};
+
 use super::Time;
 use super::job::{InstanceId, JobId};
 use super::message::{Event, Output};
@@ -11,7 +13,7 @@ use super::places::Places;
 use super::timers::{InstanceTimer, TimerKey, TimerTable};
 
 /// The common part of the machine's state.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Shared {
     pub(crate) timers: TimerTable,
     pub(crate) places: Places,
@@ -22,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) life: u32,
     pub(crate) jobs_begun: u64,
     pub(crate) ending: bool,
+    /// Empty between two inputs, so it is no part of what is written down.
+    #[serde(skip)]
     pub(crate) outbox: Outbox,
 }
 
@@ -55,7 +59,7 @@ impl Shared {
 
 /// What has been decided and not yet been fetched. It is drained after every input, so its bound is what one
 /// input can cause: a few entries per instance.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Outbox {
     /// What the outside waits for: first out.
     urgent: VecDeque<Output>,

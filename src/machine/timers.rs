@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::job::InstanceId;
 use super::time::Time;
 
 /// What a deadline is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum TimerKey {
     /// Of the kernel's followers.
     Follow(FollowTimer),
@@ -15,7 +17,7 @@ pub(crate) enum TimerKey {
 }
 
 /// The deadlines of following the kernel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum FollowTimer {
     /// Open the notification socket again.
     Subscribe,
@@ -28,7 +30,7 @@ pub(crate) enum FollowTimer {
 }
 
 /// The deadlines of an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum InstanceTimer {
     /// A held change of role is believed.
     Role,
@@ -47,10 +49,27 @@ pub(crate) enum InstanceTimer {
 }
 
 /// Deadlines by key and by time. Its size is bounded by the number of keys: a few per instance.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<(TimerKey, Time)>", into = "Vec<(TimerKey, Time)>")]
 pub(crate) struct TimerTable {
     by_key: BTreeMap<TimerKey, Time>,
     by_time: BTreeSet<(Time, TimerKey)>,
+}
+
+impl From<Vec<(TimerKey, Time)>> for TimerTable {
+    fn from(deadlines: Vec<(TimerKey, Time)>) -> Self {
+        let mut table = Self::default();
+        for (key, at) in deadlines {
+            table.set(key, Some(at));
+        }
+        table
+    }
+}
+
+impl From<TimerTable> for Vec<(TimerKey, Time)> {
+    fn from(table: TimerTable) -> Self {
+        table.by_key.into_iter().collect()
+    }
 }
 
 impl TimerTable {

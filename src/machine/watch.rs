@@ -9,7 +9,7 @@ use super::settings::{InstanceSettings, VipRule};
 use super::unit::UnitName;
 
 /// The index, so that the cost of an event does not grow with the number of instances.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct WatchIndex {
     by_address: BTreeMap<IpAddr, BTreeSet<InstanceId>>,
     by_nic: BTreeMap<String, BTreeSet<InstanceId>>,
