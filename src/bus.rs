@@ -20,6 +20,7 @@ use crate::machine::job::InstanceId;
 use crate::machine::message::{Changes, Event, Input};
 use crate::machine::settings::{InstanceName, Settings};
 use crate::machine::view::{InstanceView, KernelView};
+use crate::record::Copied;
 use crate::source::netlink;
 
 /// Orders wait here for the reactor. They come from people and signals; when it is full, the one who orders
@@ -45,6 +46,8 @@ pub enum Order {
     Ping(oneshot::Sender<Pulse>),
     /// Everything, as it is now.
     Fetch(oneshot::Sender<Whole>),
+    /// The last inputs; `None`: there are too many instances for keeping them.
+    Record(oneshot::Sender<Option<Copied>>),
 }
 
 /// A sign of life of the reactor. Small, whatever the number of instances.

@@ -26,7 +26,9 @@
 //! | [`action`] | scripts: spawned, watched, their output followed; systemd units |
 //! | [`state`] | what outlives the process: locks, the run record, epochs |
 //! | [`systemd`], [`telemetry`] | readiness and watchdog; the log |
+//! | [`record`] | every input of the machine, kept or written, so that it can be lived through again |
 //! | [`bus`], [`disk`], [`report`] | messages between threads; the disk thread; events in words |
+//! | [`replay`] | recordings lived through again, as they were or with another configuration |
 //! | [`reactor`] | the loop that owns the machine |
 //! | [`control`] | the local socket: requests in, answers and streams out |
 //! | [`app`] | all of it put together: threads, queues, start and end |
@@ -45,6 +47,8 @@ pub mod disk;
 pub mod machine;
 pub mod processes;
 pub mod reactor;
+pub mod record;
+pub mod replay;
 pub mod report;
 pub mod source;
 pub mod state;

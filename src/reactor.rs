@@ -24,9 +24,9 @@ use crate::action::{ExecEvent, Runner};
 use crate::bus::{Counters, Order, Pulse, Updates, Whole};
 use crate::clock::Clock;
 use crate::disk::{Disk, TURN_MAX, Task};
-use crate::machine::Machine;
 use crate::machine::kernel::{KernelDump, KernelEvent};
 use crate::machine::message::{Changes, Event, Input, Output};
+use crate::record::Recorded;
 use crate::report;
 use crate::source::netlink::{
     self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched,
@@ -48,7 +48,7 @@ use news::News;
 /// All that lives on the reactor's thread.
 pub struct Reactor {
     clock: Clock,
-    machine: Machine,
+    machine: Recorded,
     runner: Runner,
     disk: Disk,
     updates: Updates,
@@ -90,7 +90,7 @@ impl Reactor {
     /// Puts the parts together; nothing happens before [`Reactor::run`].
     pub fn new(
         clock: Clock,
-        machine: Machine,
+        machine: Recorded,
         runner: Runner,
         disk: Disk,
         updates: Updates,
@@ -128,6 +128,7 @@ impl Reactor {
             if self.drain() == Orders::None {
                 self.tell();
             }
+            self.machine.trim();
             let wake = self.wait(&mut orders, &mut answers).await;
             self.tell();
             match wake {
@@ -208,6 +209,7 @@ impl Reactor {
             }
             // Whoever asked may have gone.
             Order::Ping(answer) => drop(answer.send(self.pulse())),
+            Order::Record(answer) => drop(answer.send(self.machine.copy())),
             Order::Fetch(answer) => {
                 let at = self.clock.now();
                 let instances = self.machine.views(at).map(Arc::new).collect();

@@ -10,14 +10,16 @@
 //! ```
 //!
 //! Three more come and go, because what they ask may not answer: `dump` (netlink), `reload` (the file) and
-//! `scripts` (whether the scripts are there).
+//! `scripts` (whether the scripts are there). With `--record FILE` there is one more: `recorder`.
 //!
 //! The threads know each other only by bounded queues. A panic on any of them ends the process.
 
 mod prepare;
+mod recording;
 pub(crate) mod scripts;
 mod service;
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -35,9 +37,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::control::socket::BindError;
 use crate::disk::{Disk, DiskParts};
-use crate::machine::Machine;
 use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
+use crate::record::Recorded;
 use crate::report;
 use crate::state::{LockError, Paths, PathsError};
 
@@ -119,6 +121,8 @@ pub struct RunOptions {
     pub entered: Entered,
     /// The size of the netlink receive buffer, in bytes; `None`: the default. Small ones are for tests.
     pub receive_buffer_bytes: Option<usize>,
+    /// Where every input is recorded: a file that is open for appending.
+    pub record: Option<(PathBuf, File)>,
 }
 
 impl Default for RunOptions {
@@ -131,6 +135,7 @@ impl Default for RunOptions {
             change_log: Box::new(|_| {}),
             entered: Entered::Yes,
             receive_buffer_bytes: None,
+            record: None,
         }
     }
 }
@@ -179,7 +184,11 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     };
     let (disk, disk_thread) =
         Disk::start(parts, answer_sender).map_err(AppError::system("start the disk thread"))?;
-    let machine = Machine::new(&config.settings, &prepared.restored, life, clock.now());
+    let (machine, recorder_thread) = recording::begin(
+        (&config.settings, &prepared.restored, clock.now()),
+        prepare::origin(&prepared.boot, life, clock),
+        (options.record, paths.crash()),
+    )?;
     let executor = ExecutorOptions {
         output_directory: paths.output_dir(),
         recorder: std::sync::Arc::new(prepare::Recorder(prepared.run_log)),
@@ -215,8 +224,12 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         runtime,
         service.run(doors, move || scripts::odd(&scripts, &units)),
     );
-    join(reactor_thread);
-    join(disk_thread);
+    for thread in [reactor_thread, disk_thread]
+        .into_iter()
+        .chain(recorder_thread)
+    {
+        join(thread);
+    }
     if let Some(Err(error)) = prepared.pidfile.map(crate::state::Pidfile::remove) {
         let error = anyhow::Error::from(error);
         tracing::warn!("{error:#}");
@@ -227,7 +240,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
 
 struct ReactorParts {
     clock: Clock,
-    machine: Machine,
+    machine: Recorded,
     executor: ExecutorOptions,
     restored: RestoredMap,
     orphans: prepare::Orphans,

@@ -9,11 +9,13 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::action::{JobRecorder, OrphanRecord, ProcessStart, find_orphan, init_start};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::machine::Time;
 use crate::machine::job::{Job, JobId};
 use crate::machine::message::{Adopted, RestoredMap};
 use crate::machine::settings::InstanceName;
+use crate::record::{Origin, crash};
 use crate::state::run_log::Process;
 use crate::state::{
     BootId, Epochs, Finding, InFlight, Lock, Paths, Pidfile, Registration, RunLog, RunLogError,
@@ -35,6 +37,7 @@ pub(super) struct Prepared {
     pub(super) pidfile: Option<Pidfile>,
     /// By which commands find this daemon.
     pub(super) registration: Registration,
+    pub(super) boot: BootId,
     /// Held until the process ends.
     pub(super) _locks: [Lock; 2],
 }
@@ -57,6 +60,14 @@ pub(super) fn prepare(
     let pidfile = pidfile.transpose().map_err(AppError::Lock)?;
     if let Err(error) = paths.remove_old_boots() {
         tracing::warn!(%error, "cannot remove what earlier boots left in the workspace");
+    }
+    match crash::take_up(&paths.crash()) {
+        Ok(None) => {}
+        Ok(Some(file)) => tracing::error!(
+            "the daemon's last life ended by a panic; its last inputs are in {0}: keepstart replay {0}",
+            file.display()
+        ),
+        Err(error) => tracing::warn!("cannot take up what a crashed daemon left: {error}"),
     }
     let boot = BootId::current().map_err(|error| AppError::Boot(Box::new(error)))?;
     let start = SystemStart {
@@ -90,6 +101,7 @@ pub(super) fn prepare(
         orphans,
         pidfile,
         registration,
+        boot,
         _locks: [lock, state_lock],
     })
 }
@@ -209,6 +221,19 @@ impl JobRecorder for Recorder {
     }
 }
 
+/// Which daemon a recording is of.
+pub(super) fn origin(boot: &BootId, life: u32, clock: Clock) -> Origin {
+    let since_1970 = now().duration_since(std::time::UNIX_EPOCH);
+    let zero = since_1970
+        .unwrap_or_default()
+        .saturating_sub(clock.now().since_start());
+    Origin {
+        boot_id: boot.to_string(),
+        life,
+        unix_ns: u64::try_from(zero.as_nanos()).unwrap_or(u64::MAX),
+    }
+}
+
 /// A random number for this life of the daemon.
 pub(super) fn life() -> u32 {
     let id = JobId { life: 0, number: 0 };
@@ -237,7 +262,7 @@ fn monotonic() -> Duration {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the epochs' floor is the time of day at start-up"
+    reason = "the epochs' floor is the time of day at start-up, and recordings tell it"
 )]
 fn now() -> std::time::SystemTime {
     std::time::SystemTime::now()

@@ -64,7 +64,11 @@ A second start with the same file is refused with exit code 75, which names the 
 Examples:
   keepstart -c config.yaml start
   keepstart -c config.yaml --log-level debug start")]
-    Start,
+    Start {
+        /// Record every input from now on, at the end of this file (see `record` and `replay`)
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
+    },
 
     /// End the daemon, and return when its process is gone
     #[command(after_help = "\
@@ -166,6 +170,50 @@ Examples:
   keepstart doctor --json | jq -r '.checks[].findings[].what'")]
     Doctor(Doctor),
 
+    /// Write down what the running daemon has lived through last, for `replay`
+    #[command(after_help = "\
+The daemon always keeps its last inputs (up to 1,024 of them and 256 KiB, while it has at most 256 instances): \
+what the kernel said, how jobs ended, that time passed. This command writes them down with the state from which \
+they began. A daemon that ends by a panic leaves them in its runtime directory as crash.jsonl, and the next one \
+says so in its log. For all inputs since the start, with any number of instances, start the daemon with \
+--record FILE; that file is appended to, and ends at 1 GiB.
+
+A recording has the commands and addresses of the configuration in it, and what the system said of failures; it has \
+no value of `environment`, and nothing that scripts print.
+
+Examples:
+  keepstart record --output incident.jsonl
+  keepstart record | keepstart replay -")]
+    Record {
+        /// Where to, instead of stdout; a file that is there is replaced
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+
+    /// Decide again what a recorded daemon has decided, and show it
+    #[command(after_help = "\
+Prints transitions, jobs, retries and holds, each with the time of day (UTC) and the time since the beginning of \
+the recording. The same recording gives the same bytes. Each decision is compared with what the daemon decided; \
+another version of keepstart may rightly decide otherwise, so the version that recorded is told.
+
+With --config OTHER it shows what another configuration would have done from the beginning, as a diff: the same, \
+earlier, later, not at all, or only with OTHER. The kernel and people do what they did. Jobs are modelled: a job \
+takes as long and ends as the recorded one of the same instance and action that began last before it (without one: \
+10 ms, and well); one that the recorded daemon had to end hangs until it is told to; is-running answers what the \
+actions, and what the recording shows of the service changing by itself, have made of it. Both configurations are \
+lived through by this model, so that what differs comes of the configuration alone. Reloads in the recording are \
+left out for OTHER, and an address that was not watched is taken for absent, which is told. Questions and holds are \
+not listed.
+
+Exit codes: 0 the same decisions, 1 other ones (the first is told), 65 the recording cannot be replayed: damaged, \
+or with a gap. One that stops in the middle of a line, because the daemon was killed, is replayed up to there.
+
+Examples:
+  keepstart replay incident.jsonl
+  keepstart replay incident.jsonl --json | jq .event
+  keepstart replay incident.jsonl --config longer-debounce.yaml")]
+    Replay(Replay),
+
     /// Show the main job for real, in a private network namespace
     #[command(after_help = "\
 Starts a daemon on a virtual IP in a network namespace of its own, moves the IP a few times and \
@@ -187,6 +235,10 @@ pub(super) struct Run {
     #[arg(long, hide = true)]
     pub(super) demo: bool,
 
+    /// Record every input from now on, at the end of this file (see `record` and `replay`)
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+
     /// The size of the netlink receive buffer: small ones are for tests of what the kernel drops.
     #[arg(long, hide = true, value_name = "BYTES")]
     pub(super) receive_buffer: Option<usize>,
@@ -201,6 +253,17 @@ pub(super) struct Validate {
     /// Print what the file means, with all its defaults
     #[arg(long)]
     pub(super) effective: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// As JSON lines, like those of the control socket's `events`
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// The recording; `-` is stdin
+    #[arg(value_name = "RECORDING")]
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,8 @@ pub(super) enum Code {
     NoDaemon,
     /// A role is UNKNOWN, or the daemon or its reactor does not answer.
     Uncertain,
+    /// EX_DATAERR: a recording cannot be replayed.
+    Recording,
     /// EX_UNAVAILABLE: the daemon did not do it, or not in time.
     Unavailable,
     /// EX_OSERR: the system refused.
@@ -39,6 +41,7 @@ impl Code {
             Self::Usage => 2,
             Self::NoDaemon => 3,
             Self::Uncertain => 4,
+            Self::Recording => 65,
             Self::Unavailable => 69,
             Self::System => 71,
             Self::Output => 74,

@@ -8,13 +8,16 @@ mod doctor;
 mod exit;
 mod locate;
 mod out;
+mod record;
 mod reload;
+mod replay;
 mod run;
 mod start;
 mod status;
 mod stop;
 mod timeline;
 mod validate;
+mod what_if;
 mod why;
 
 use std::process::ExitCode;
@@ -40,7 +43,12 @@ pub fn main() -> ExitCode {
 fn dispatch(out: Out, arguments: &Arguments) -> Ending {
     let config = arguments.config.as_deref();
     match &arguments.command {
-        Command::Start => start::start(out, config, arguments.log_level.as_deref()),
+        Command::Start { record } => start::start(
+            out,
+            config,
+            arguments.log_level.as_deref(),
+            record.as_deref(),
+        ),
         Command::Stop => stop::stop(out, config),
         Command::Reload => reload::reload(out, config),
         Command::Run(how) => run::run(config, arguments.log_level.as_deref(), how),
@@ -50,6 +58,8 @@ fn dispatch(out: Out, arguments: &Arguments) -> Ending {
         Command::Why(what) => why::why(out, config, what),
         Command::Audit { instance } => audit::audit(out, config, instance.clone()),
         Command::Doctor(how) => doctor::doctor(out, config, how),
+        Command::Record { output } => record::record(out, config, output.as_deref()),
+        Command::Replay(what) => replay::replay(out, config, what),
         Command::Demo => demo::demo(out),
         Command::Version => {
             out.line(concat!("keepstart ", env!("CARGO_PKG_VERSION")))?;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arguments::Run;
 use super::exit::{Code, Ending, Failure};
-use super::locate;
+use super::{locate, record};
 use crate::app::{self, AppError, Entered, RunOptions};
 use crate::config::logging::Plan;
 use crate::config::{Config, LogLevel};
@@ -45,16 +45,17 @@ pub(super) enum Started {
 }
 
 pub(super) fn run(given: Option<&Path>, log_level: Option<&str>, how: &Run) -> Ending {
+    let record = how.record.as_deref();
     if !how.detached {
         let how = How::Foreground {
             receive_buffer_bytes: how.receive_buffer,
             entered: if how.demo { Entered::No } else { Entered::Yes },
         };
-        return daemon(given, log_level, how);
+        return daemon(given, log_level, how, record);
     }
     // It fails for the leader of a process group only, and then there is nothing to leave.
     let _ = setsid();
-    let ending = daemon(given, log_level, How::Detached);
+    let ending = daemon(given, log_level, How::Detached, record);
     if let Err(Failure::Told { code, message }) = &ending {
         // After it was ready nobody reads this, and the log has it.
         report(&Started::Failed {
@@ -76,8 +77,15 @@ enum How {
     Detached,
 }
 
-fn daemon(given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
+fn daemon(
+    given: Option<&Path>,
+    log_level: Option<&str>,
+    how: How,
+    record: Option<&Path>,
+) -> Ending {
     let file = locate::config_file(given)?;
+    // Before the daemon changes its directory, and with the rights of whoever names the file.
+    let record = record.map(record::open_for_daemon).transpose()?;
     let loaded = locate::read(&file)?;
     let paths = locate::paths(&loaded.config)?;
     let log = match how {
@@ -135,6 +143,7 @@ fn daemon(given: Option<&Path>, log_level: Option<&str>, how: How) -> Ending {
         change_log,
         receive_buffer_bytes,
         entered,
+        record,
     };
     let result = app::run(loaded, &paths, options);
     let ending = result.map(|()| Code::Fine).map_err(failure);

@@ -32,11 +32,20 @@ const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest report, in bytes: the faults of a file are told before the daemon is started.
 const REPORT_BYTES_MAX: u64 = 1024 * 1024;
 
-pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> Ending {
+pub(super) fn start(
+    out: Out,
+    given: Option<&Path>,
+    log_level: Option<&str>,
+    record: Option<&Path>,
+) -> Ending {
     let file = locate::config_file(given)?;
     let loaded = locate::read(&file)?;
     if loaded.config.application.daemon == Daemon::Foreground {
-        return run::run(Some(&file), log_level, &Run::default());
+        let how = Run {
+            record: record.map(Path::to_owned),
+            ..Run::default()
+        };
+        return run::run(Some(&file), log_level, &how);
     }
     let paths = locate::paths(&loaded.config)?;
     let holder = || {
@@ -50,7 +59,7 @@ pub(super) fn start(out: Out, given: Option<&Path>, log_level: Option<&str>) -> 
         let message = format!("keepstart: {holder}");
         return Err(Failure::told(Code::AlreadyRunning, message));
     }
-    let mut child = spawn(&loaded.config.file, log_level).map_err(|error| {
+    let mut child = spawn(&loaded.config.file, log_level, record).map_err(|error| {
         Failure::told(
             Code::System,
             format!("keepstart: cannot start the daemon: {error}"),
@@ -107,11 +116,14 @@ fn warn_of_scripts(out: Out, file: &Path) {
     ));
 }
 
-fn spawn(file: &Path, log_level: Option<&str>) -> io::Result<Child> {
+fn spawn(file: &Path, log_level: Option<&str>, record: Option<&Path>) -> io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
     command.args(["run", "--detached", "--config"]).arg(file);
     if let Some(level) = log_level {
         command.arg("--log-level").arg(OsStr::new(level));
+    }
+    if let Some(record) = record {
+        command.arg("--record").arg(record);
     }
     // Its stderr stays this command's until it is ready: the last words of a daemon that panics are seen.
     command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()

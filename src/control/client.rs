@@ -211,7 +211,9 @@ impl Client {
                 | Answer::Lagged { .. }
                 | Answer::Reloaded { .. }
                 | Answer::Stopping { .. }
-                | Answer::Auditing {} => {}
+                | Answer::Auditing {}
+                | Answer::Record(_)
+                | Answer::Recorded { .. } => {}
             }
         }
         let daemon = daemon.ok_or(ClientError::Closed)?;

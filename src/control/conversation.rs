@@ -80,6 +80,7 @@ async fn fulfil(
         Request::Watch(name) => return stream::watch(connection, shared, name).await.map(Ok),
         Request::Events(name) => return stream::events(connection, shared, name).await.map(Ok),
         Request::Why(name) => explanation(shared, &name).await,
+        Request::Record => return stream::record(connection, shared).await,
         Request::Reload => ask(shared, bus::Request::Reload).await.and_then(|result| {
             result
                 .map(|summary| Answer::Reloaded { summary })

@@ -57,6 +57,8 @@ impl Peer {
             Request::Reload => (Right::Steer, "have this daemon reload"),
             Request::Stop => (Right::Steer, "stop this daemon"),
             Request::Audit(_) => (Right::Steer, "have this daemon audit"),
+            // It has the whole configuration in it.
+            Request::Record => (Right::Steer, "have what this daemon has lived through"),
         };
         if self.right >= needed {
             return Ok(());

@@ -50,6 +50,8 @@ pub enum Request {
     Stop,
     /// Audit one instance or all now.
     Audit(Option<InstanceName>),
+    /// The last inputs of the daemon, as a recording.
+    Record,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +77,7 @@ enum Op {
     Reload,
     Stop,
     Audit,
+    Record,
 }
 
 impl Request {
@@ -116,6 +119,7 @@ impl Request {
             Op::Ping => alone(Self::Ping),
             Op::Reload => alone(Self::Reload),
             Op::Stop => alone(Self::Stop),
+            Op::Record => alone(Self::Record),
             Op::Status => Ok(Self::Status(line.instance)),
             Op::Watch => Ok(Self::Watch(line.instance)),
             Op::Events => Ok(Self::Events(line.instance)),
@@ -140,6 +144,7 @@ impl Request {
             Self::Reload => (Op::Reload, None),
             Self::Stop => (Op::Stop, None),
             Self::Audit(instance) => (Op::Audit, instance.clone()),
+            Self::Record => (Op::Record, None),
         };
         let last = if let Self::Timeline(_, last) = self {
             *last
@@ -202,6 +207,13 @@ pub enum Answer {
     },
     /// The audit has begun.
     Auditing {},
+    /// A line of a recording.
+    Record(String),
+    /// All lines of the recording have been said.
+    Recorded {
+        /// How many lines that were.
+        lines: usize,
+    },
 }
 
 /// A sign of life.
@@ -331,9 +343,9 @@ pub fn parse_answer(line: &[u8]) -> Result<Option<Result<Answer, Refusal>>, Garb
 }
 
 fn is_known(ok: &Value) -> bool {
-    const KINDS: [&str; 13] = [
+    const KINDS: [&str; 15] = [
         "pong", "daemon", "instance", "gone", "complete", "event", "timeline", "entry", "why",
-        "lagged", "reloaded", "stopping", "auditing",
+        "lagged", "reloaded", "stopping", "auditing", "record", "recorded",
     ];
     let kind = ok.as_object().and_then(|object| object.keys().next());
     kind.is_some_and(|kind| KINDS.contains(&kind.as_str()))

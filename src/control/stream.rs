@@ -8,17 +8,19 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::conversation::say_status;
-use super::protocol::{Answer, EventLine};
+use super::protocol::{Answer, ErrorCode, EventLine, Refusal};
 use super::server::Shared;
 use super::status::{Freshness, InstanceStatus};
 use super::writer::Connection;
-use crate::bus::Notice;
+use crate::bus::{Notice, Order};
 use crate::machine::message::Event;
 use crate::machine::settings::InstanceName;
 use crate::machine::view::InstanceView;
+use crate::record::INSTANCES_MAX;
 
 /// Changes are gathered for so long: 20 times a second is more than a person sees, and few lines even where
 /// a hundred changes come in one go.
@@ -30,6 +32,9 @@ const WHOLE_EVERY: Duration = Duration::from_secs(1);
 /// A stream in which nothing happens shows so often that it is alive. Seldom: it asks the reactor, which wakes three
 /// times for it that need not be woken. The end of the daemon closes the connection and is told at once.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// How long the reactor may take to copy its last inputs.
+const RECORD_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What has changed since the last line: the latest of each instance, `None` for one that is gone.
 #[derive(Default)]
@@ -184,6 +189,39 @@ async fn say_event(
             event,
         }))
         .await
+}
+
+/// Tells the reactor's last inputs. What is told is copied at once and written down here, a line at a time.
+pub(super) async fn record(
+    connection: &mut Connection,
+    shared: &Shared,
+) -> io::Result<Result<(), Refusal>> {
+    let ask = async {
+        let (sender, receiver) = oneshot::channel();
+        let order = Order::Record(sender);
+        shared.context.orders.send(order).await.ok()?;
+        receiver.await.ok()
+    };
+    let refusal = |message: String| Ok(Err(Refusal::new(ErrorCode::Unavailable, message)));
+    let copied = match timeout(RECORD_DEADLINE, ask).await {
+        Ok(Some(Some(copied))) => copied,
+        Ok(Some(None)) => {
+            return refusal(format!(
+                "the last inputs are kept for up to {INSTANCES_MAX} instances; with more, start the daemon with \
+                 --record FILE"
+            ));
+        }
+        Ok(None) | Err(_) => return refusal("the reactor does not answer".into()),
+    };
+    let mut lines = 0;
+    for line in copied.lines("an operator asked for it".into()) {
+        lines += 1;
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim_end().to_owned();
+        connection.say(&Answer::Record(line)).await?;
+    }
+    connection.say(&Answer::Recorded { lines }).await?;
+    Ok(Ok(()))
 }
 
 #[expect(

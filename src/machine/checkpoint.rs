@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::address::AddressTable;
 use super::follow::Follow;
 use super::instance::Instance;
+use super::kernel::KernelDump;
 use super::message::RestoredMap;
 use super::settings::InstanceSettings;
 use super::shared::Shared;
+use super::unit::UnitName;
 use super::watch::WatchIndex;
 use super::{Machine, Time};
 
@@ -23,6 +25,7 @@ pub struct Checkpoint {
     follow: Follow,
     table: AddressTable,
     watched: BTreeSet<IpAddr>,
+    watched_units: BTreeSet<UnitName>,
     instances: Vec<Instance>,
     next_id: u32,
     absent: RestoredMap,
@@ -43,6 +46,7 @@ impl Machine {
             follow: self.follow.clone(),
             table: self.table.clone(),
             watched: self.watched.clone(),
+            watched_units: self.watched_units.clone(),
             instances: self.instances.values().map(instance).collect(),
             next_id: self.next_id,
             absent: self.absent.clone(),
@@ -58,6 +62,7 @@ impl Machine {
         let mut names = BTreeMap::new();
         for instance in &from.instances {
             watch.add(instance.id, &instance.settings.role);
+            watch.add_units(instance.id, &instance.settings);
             names.insert(instance.settings.name.clone(), instance.id);
         }
         let instances = from.instances.into_iter();
@@ -66,6 +71,7 @@ impl Machine {
             table: from.table,
             watch,
             watched: from.watched,
+            watched_units: from.watched_units,
             instances: instances.map(|one| (one.id, one)).collect(),
             names,
             next_id: from.next_id,
@@ -79,6 +85,16 @@ impl Machine {
     /// When it was last told anything.
     pub fn decided_at(&self) -> Time {
         self.decided_at
+    }
+
+    /// The addresses that it watches.
+    pub fn watched(&self) -> &BTreeSet<IpAddr> {
+        &self.watched
+    }
+
+    /// Links and watched addresses as it knows them.
+    pub fn table(&self) -> KernelDump {
+        self.table.clone().into()
     }
 
     /// How many instances it has, those that are leaving among them.

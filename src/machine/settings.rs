@@ -240,6 +240,7 @@ pub struct ActionSettings {
     /// The directory it runs in; `None`: the daemon's.
     pub working_directory: Option<PathBuf>,
     /// What its process is beyond that.
+    #[serde(default)]
     pub process: ProcessSettings,
 }
 

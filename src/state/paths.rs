@@ -264,6 +264,11 @@ impl Paths {
         self.runtime_dir.join("run.json")
     }
 
+    /// The recording that a daemon which panics leaves.
+    pub fn crash(&self) -> PathBuf {
+        self.runtime_dir.join("crash.jsonl")
+    }
+
     /// The epochs, for [`super::Epochs`].
     pub fn epochs(&self) -> PathBuf {
         self.state_dir.join("epoch")

@@ -30,7 +30,7 @@ fn the_configuration_stands_before_or_after_the_command() {
             Some(Path::new("a.yaml")),
             "{line}"
         );
-        assert!(matches!(arguments.command, Command::Start));
+        assert!(matches!(arguments.command, Command::Start { record: None }));
     }
     assert_eq!(parsed("keepstart status").config, None);
 }

@@ -129,7 +129,9 @@ fn follow_in_lines(client: &mut Client, out: Out) -> Result<std::convert::Infall
             | Answer::Lagged { .. }
             | Answer::Reloaded { .. }
             | Answer::Stopping { .. }
-            | Answer::Auditing {} => {}
+            | Answer::Auditing {}
+            | Answer::Record(_)
+            | Answer::Recorded { .. } => {}
         }
     }
 }
@@ -193,7 +195,9 @@ impl Screen {
             | Answer::Lagged { .. }
             | Answer::Reloaded { .. }
             | Answer::Stopping { .. }
-            | Answer::Auditing {} => {}
+            | Answer::Auditing {}
+            | Answer::Record(_)
+            | Answer::Recorded { .. } => {}
         }
     }
 

@@ -23,7 +23,12 @@ fn what_changes_something_needs_the_right_to_steer() {
         Request::Watch(None),
         Request::Events(None),
     ];
-    let steers = [Request::Reload, Request::Stop, Request::Audit(None)];
+    let steers = [
+        Request::Reload,
+        Request::Stop,
+        Request::Audit(None),
+        Request::Record,
+    ];
     let peer = |right| Peer { uid: 1000, right };
     for request in &reads {
         assert_eq!(peer(Right::Read).may(request), Ok(()));

@@ -22,6 +22,7 @@ fn every_request_reads_back() {
         Request::Reload,
         Request::Stop,
         Request::Audit(web()),
+        Request::Record,
     ];
     for request in requests {
         let line = request.to_line();

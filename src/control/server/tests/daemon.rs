@@ -85,6 +85,7 @@ async fn play_reactor(mut orders: mpsc::Receiver<Order>, is_alive: watch::Receiv
     while let Some(order) = orders.recv().await {
         match order {
             Order::Ping(answer) if *is_alive.borrow() => drop(answer.send(pulse())),
+            Order::Record(answer) => drop(answer.send(None)),
             other @ (Order::Ping(_) | Order::Fetch(_) | Order::Input(_) | Order::Reload(..)) => {
                 unanswered.push(other);
             }
