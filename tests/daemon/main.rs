@@ -25,6 +25,7 @@ mod order;
 mod overrun;
 mod places;
 mod process;
+mod recording;
 mod register;
 mod restart;
 mod security;

@@ -20,6 +20,7 @@ mod quiet;
 mod scripts;
 mod setup;
 mod tally;
+mod tape;
 mod told;
 mod world;
 
@@ -39,6 +40,9 @@ const FLIPS: u64 = 1_000_000;
 const FLIPS_MIN: u64 = 100_000;
 /// Flips of one world, in two halves with a rest after each.
 const FLIPS_OF_A_WORLD: u64 = 4_000;
+
+/// How many worlds are recorded and lived through again.
+const RECORDED_WORLDS: u64 = 12;
 
 /// Seeds of worlds that went wrong before a fault was mended, and the fault. A seed means another world once
 /// the simulation makes its choices otherwise: take the mending out again to find the new one.
@@ -185,6 +189,26 @@ fn worlds_that_went_wrong_once_go_well() {
         assert_eq!(Hardship::of(seed), Hardship::Usual, "seed {seed}");
         go_well(seed);
     }
+}
+
+/// Whatever was lived through can be lived through again from its recording, step for step.
+#[test]
+fn recorded_lives_come_out_the_same_again() {
+    let (mut lives, mut fallen) = (0, 0);
+    for seed in 0..RECORDED_WORLDS {
+        let mut world = World::new(Choices::Seed(seed), Hardship::of(seed), Record::Tape);
+        let checked = world.live(FLIPS_OF_A_WORLD / 2).and_then(|()| {
+            world.end_life();
+            world.tapes_checked()
+        });
+        let (now_lives, now_fallen) =
+            checked.unwrap_or_else(|fault| panic!("world {seed}: {fault}"));
+        lives += now_lives;
+        fallen += now_fallen;
+    }
+    // Otherwise nothing was shown: of restarts, and of the machine at the ring's tail.
+    assert!(lives > 2 * RECORDED_WORLDS, "{lives} lives");
+    assert!(fallen > 1000, "{fallen} steps fell out of the ring");
 }
 
 #[test]

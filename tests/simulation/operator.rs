@@ -116,6 +116,7 @@ impl World {
             }
         }
         let machine = Machine::new(&self.settings, &restored, life, self.now);
+        self.tape_life(&machine, &restored);
         self.daemon = Some(Daemon {
             machine,
             life,

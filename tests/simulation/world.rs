@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use keepstart::machine::job::InstanceId;
-use keepstart::machine::message::{Input, Output};
+use keepstart::machine::message::{Input, Output, RestoredMap};
 use keepstart::machine::settings::{InstanceName, Settings};
 use keepstart::machine::unit::UnitName;
 use keepstart::machine::{Machine, Time};
@@ -21,6 +21,7 @@ use crate::kernel::FakeKernel;
 use crate::scripts::Scripts;
 use crate::setup::{self, Hardship};
 use crate::tally::{Kind, Tally};
+use crate::tape::Tape;
 use crate::told::Told;
 
 /// How many inputs and outputs are shown of a world that went wrong.
@@ -38,6 +39,8 @@ pub(crate) enum Record {
     Nothing,
     /// The last lines, and a hash over all.
     Trace,
+    /// Every life, so that it can be lived through again.
+    Tape,
 }
 
 /// Everything.
@@ -66,6 +69,9 @@ pub(crate) struct World {
     record: Record,
     trace: VecDeque<String>,
     hash: DefaultHasher,
+    /// The recording of the present life, the faults of earlier ones, and how many went well.
+    pub(crate) tape: Option<Tape>,
+    taped: Result<(u64, u64), String>,
 }
 
 /// One life of the daemon.
@@ -109,6 +115,8 @@ impl World {
             record,
             trace: VecDeque::new(),
             hash: DefaultHasher::new(),
+            tape: None,
+            taped: Ok((0, 0)),
         };
         let asks = world
             .settings
@@ -206,6 +214,9 @@ impl World {
             daemon.check.stimulated();
         }
         daemon.told.look(&self.settings, self.now);
+        if let Some(tape) = &mut self.tape {
+            tape.before(self.now, input.as_ref());
+        }
         match input {
             Some(input) => daemon.machine.handle(input, self.now),
             None => daemon.machine.handle_timeout(self.now),
@@ -218,6 +229,9 @@ impl World {
         let mut outputs = Vec::new();
         if let Some(daemon) = &mut self.daemon {
             outputs.extend(std::iter::from_fn(|| daemon.machine.poll_output()));
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.after(&outputs);
         }
         if self.outputs_at.0 != self.now {
             self.outputs_at = (self.now, 0);
@@ -244,6 +258,35 @@ impl World {
         Ok(())
     }
 
+    /// A life begins: it is recorded, if the world is.
+    pub(crate) fn tape_life(&mut self, machine: &Machine, restored: &RestoredMap) {
+        self.check_tape();
+        if self.record == Record::Tape {
+            let life = (self.lives, self.now);
+            self.tape = Some(Tape::begin(&self.settings, restored, machine, life));
+        }
+    }
+
+    fn check_tape(&mut self) {
+        let Some(mut tape) = self.tape.take() else {
+            return;
+        };
+        let checked = tape.check();
+        let fallen = u64::try_from(tape.fallen).unwrap_or(u64::MAX);
+        if let Ok((lives, steps)) = &mut self.taped {
+            (*lives, *steps) = (*lives + 1, *steps + fallen);
+        }
+        if let Err(fault) = checked {
+            self.taped = Err(fault);
+        }
+    }
+
+    /// How many lives were the same when they were lived through again, and how many steps fell out of their rings.
+    pub(crate) fn tapes_checked(&mut self) -> Result<(u64, u64), String> {
+        self.check_tape();
+        self.taped.clone()
+    }
+
     /// The answer to the last lines and to the hash over everything.
     pub(crate) fn account(&self) -> (String, u64) {
         let lines: Vec<_> = self.trace.iter().cloned().collect();
@@ -251,7 +294,7 @@ impl World {
     }
 
     pub(crate) fn note(&mut self, kind: &str, what: &impl Debug) {
-        if self.record == Record::Nothing {
+        if self.record != Record::Trace {
             return;
         }
         let line = format!("{:>14?} {kind} {what:?}", self.now.since_start());
