@@ -9,5 +9,6 @@ const SIZES: [u32; 3] = [1, 1_000, 10_000];
 
 pub(crate) fn run() -> anyhow::Result<()> {
     pure::run()?;
+    pure::recorded()?;
     daemon::run()
 }

@@ -11,6 +11,7 @@ use keepstart::machine::kernel::{Address, AddressKey, KernelDump, KernelEvent, L
 use keepstart::machine::message::{Input, Output, RestoredMap};
 use keepstart::machine::settings::Settings;
 use keepstart::machine::{Machine, Time};
+use keepstart::record::{Origin, Recorded, Tape};
 
 use super::SIZES;
 use crate::support::clock::now_ns;
@@ -22,6 +23,8 @@ use crate::support::table::{Table, say};
 const FLIP_EVERY: Duration = Duration::from_millis(300);
 /// Measured at once, so that the clock costs nothing.
 const EVENTS_PER_BATCH: u32 = 10_000;
+/// The ring is there up to the second of these.
+const RECORDED_SIZES: [u32; 2] = [1, 256];
 const LOOPBACK: u32 = 1;
 
 /// A kind of event.
@@ -49,9 +52,63 @@ const KINDS: [Kind; 2] = [
     },
 ];
 
+/// How the machine is driven: alone, or as the reactor does it, with the ring of its last inputs.
+enum Driven {
+    Bare(Machine),
+    Recorded(Recorded),
+}
+
+impl Driven {
+    fn recorded(machine: Machine) -> Self {
+        let origin = Origin {
+            boot_id: String::new(),
+            life: 1,
+            unix_ns: 0,
+        };
+        let tape = Tape::new(origin, &machine, None);
+        Self::Recorded(Recorded::new(machine, tape))
+    }
+
+    fn handle(&mut self, input: Input, now: Time) {
+        match self {
+            Self::Bare(machine) => machine.handle(input, now),
+            Self::Recorded(machine) => machine.handle(input, now),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        match self {
+            Self::Bare(machine) => machine.handle_timeout(now),
+            Self::Recorded(machine) => machine.handle_timeout(now),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        match self {
+            Self::Bare(machine) => machine.poll_output(),
+            Self::Recorded(machine) => machine.poll_output(),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Time> {
+        match self {
+            Self::Bare(machine) => machine.next_deadline(),
+            Self::Recorded(machine) => machine.next_deadline(),
+        }
+    }
+
+    /// What the reactor does before it waits again.
+    fn rest(&mut self) {
+        match self {
+            Self::Bare(_) => {}
+            Self::Recorded(machine) => machine.trim(),
+        }
+    }
+}
+
 /// A machine and the world around it.
 struct World {
-    machine: Machine,
+    machine: Driven,
     instances: u32,
     now: Time,
     events: u32,
@@ -60,8 +117,13 @@ struct World {
 
 impl World {
     fn new(instances: u32) -> anyhow::Result<Self> {
+        Self::driven(instances, Driven::Bare)
+    }
+
+    fn driven(instances: u32, by: fn(Machine) -> Driven) -> anyhow::Result<Self> {
         let now = Time::ZERO;
         let machine = Machine::new(&settings(instances)?, &RestoredMap::new(), 1, now);
+        let machine = by(machine);
         let mut world = Self {
             machine,
             instances,
@@ -146,6 +208,7 @@ impl World {
         };
         self.events += 1;
         self.handle(Input::Kernel(vec![event]));
+        self.machine.rest();
     }
 
     /// The time of one event, in nanoseconds.
@@ -196,6 +259,40 @@ pub(super) fn run() -> anyhow::Result<()> {
                     .into_iter()
                     .chain(figures)
                     .chain([of_first]),
+            );
+        }
+    }
+    table.print()
+}
+
+/// What the ring of the last inputs costs, the second handling of each input when it falls out included.
+pub(super) fn recorded() -> anyhow::Result<()> {
+    let batches = rounds::rounds(30);
+    say("\nThe same with the ring of the last inputs, p50 of the batches:\n")?;
+    let mut table = Table::new(&[
+        "event",
+        "instances",
+        "ns bare",
+        "ns recorded",
+        "recorded ÷ bare",
+    ]);
+    for kind in &KINDS {
+        for size in RECORDED_SIZES {
+            let mut worlds = [World::new(size)?, World::driven(size, Driven::recorded)?];
+            let mut samples = [Vec::new(), Vec::new()];
+            for _ in 0..batches {
+                for (world, samples) in worlds.iter_mut().zip(&mut samples) {
+                    samples.push(world.measure(kind));
+                }
+            }
+            let [bare, recorded] = samples.map(|all| Samples::new(all).quantile(50));
+            let figures = [u64::from(size), bare, recorded].map(|it| it.to_string());
+            let of_bare = ratio(recorded, bare);
+            table.row(
+                [kind.what.to_owned()]
+                    .into_iter()
+                    .chain(figures)
+                    .chain([of_bare]),
             );
         }
     }
