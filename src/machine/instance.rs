@@ -61,7 +61,7 @@ pub(crate) struct Instance {
 }
 
 /// Whether people know that what runs is what the role wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Rest {
     /// It was told, and nothing has happened since.
     Told,

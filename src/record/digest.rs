@@ -97,6 +97,7 @@ impl Digest {
                 instance,
                 to,
                 until,
+                ..
             } => {
                 self.text("held").name(instance).text(to.as_str());
                 self.number(nanos(until.since_start()));
@@ -135,6 +136,8 @@ impl Digest {
             | Event::JobSignalled { .. } => self.about_job(event),
             // A signal is counted where it is sent.
             Event::Alive { .. }
+            | Event::JobSpawned { .. }
+            | Event::Settled { .. }
             | Event::EpochsExhausted { .. }
             | Event::Overrun { .. }
             | Event::Subscribed

@@ -120,6 +120,8 @@ fn kind(event: &Event) -> Option<(InstanceName, String)> {
         | Event::Superseded { .. }
         | Event::Adopted { .. }
         | Event::Alive { .. }
+        | Event::JobSpawned { .. }
+        | Event::Settled { .. }
         | Event::EpochsExhausted { .. }
         | Event::Overrun { .. }
         | Event::Subscribed

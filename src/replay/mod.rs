@@ -29,6 +29,14 @@ pub struct Decision {
     pub event: Event,
 }
 
+impl Decision {
+    /// An event at its time; `None` for the timeline's marks, which only say how far a decision has come.
+    fn of(at: Time, event: Event) -> Option<Self> {
+        let marks = matches!(event, Event::JobSpawned { .. } | Event::Settled { .. });
+        (!marks).then_some(Self { at, event })
+    }
+}
+
 /// Whether this machine decided what the recorded one did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -59,7 +67,7 @@ impl Player {
         let at = machine.decided_at();
         while let Some(output) = machine.poll_output() {
             if let Output::Event(event) = output {
-                decisions.push(Decision { at, event });
+                decisions.extend(Decision::of(at, event));
             }
         }
         Self { machine, last: at }
@@ -114,7 +122,7 @@ impl Player {
         let at = entry.at;
         self.step(entry, |output| {
             if let Output::Event(event) = output {
-                decisions.push(Decision { at, event });
+                decisions.extend(Decision::of(at, event));
             }
         })
     }

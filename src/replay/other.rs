@@ -333,10 +333,7 @@ impl World<'_> {
                 let noted = Input::EpochsReserved(vec![(instance, through)]);
                 self.put(ANSWERED_AFTER, Happening::Input(noted));
             }
-            Output::Event(event) => self.decisions.push(Decision {
-                at: self.now,
-                event,
-            }),
+            Output::Event(event) => self.decisions.extend(Decision::of(self.now, event)),
             Output::Watch(_)
             | Output::WatchUnits(_)
             | Output::Remember { .. }

@@ -124,6 +124,8 @@ pub fn sentence(decision: &Decision) -> impl fmt::Display {
         }
         Event::EpochsExhausted { epoch, .. } => format!("epoch {epoch} is not on disk yet"),
         Event::Alive { role, .. } => format!("alive: {role}"),
+        Event::JobSpawned { job, .. } => format!("the process of job {} exists", job.number),
+        Event::Settled { .. } => "nothing is left to do".to_owned(),
         Event::Overrun { .. }
         | Event::Subscribed
         | Event::SubscriptionLost { .. }

@@ -215,6 +215,7 @@ fn decisions_are_paired_with_the_nearest() {
         event: Event::Held {
             instance: name.clone(),
             to: crate::machine::job::Role::Master,
+            seen: Time::ZERO,
             until: at(*ms),
         },
     };
