@@ -139,6 +139,13 @@ fn command(node: &Node<'_>, action: Action, base: &Path, notes: &mut Notes<'_>) 
     let line = text(node, EXPECTED)
         .map_err(|message| notes.faults.add(node.at, format!("{action}: {message}")))
         .ok()?;
+    // `true` and `false` get here in quotes only, and are commands.
+    if ["yes", "no", "on", "off"].contains(&line.to_ascii_lowercase().as_str()) {
+        let message =
+            format!("{action}: found {line}, which is a boolean in YAML 1.1, expected {EXPECTED}");
+        notes.faults.add(node.at, message);
+        return None;
+    }
     Some(if is_plain_path(&line) {
         Command::File(resolve(base, &line))
     } else {

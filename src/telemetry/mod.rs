@@ -87,7 +87,8 @@ pub enum TelemetryError {
 )]
 pub struct FilterError {
     text: String,
-    source: tracing_subscriber::filter::ParseError,
+    /// `None`: it has a word that is neither a level nor a part of this program.
+    source: Option<tracing_subscriber::filter::ParseError>,
 }
 
 /// What to log: a level, or a list like `info,keepstart::source=debug`, which is the syntax of `RUST_LOG`
@@ -96,10 +97,19 @@ pub fn filter(text: Option<&str>) -> Result<Targets, FilterError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(Targets::new().with_default(LevelFilter::INFO));
     };
-    Targets::from_str(text).map_err(|source| FilterError {
+    let refused = |source| FilterError {
         text: text.to_owned(),
         source,
-    })
+    };
+    // A word alone may be a target; but there is nothing to be heard of others, and a level that is misspelt would
+    // be one of those.
+    let means_something =
+        |word: &str| LevelFilter::from_str(word).is_ok() || word.starts_with("keepstart");
+    let mut words = text.split(',').map(str::trim);
+    if !words.all(|word| word.contains('=') || means_something(word)) {
+        return Err(refused(None));
+    }
+    Targets::from_str(text).map_err(|source| refused(Some(source)))
 }
 
 /// What the `logging:` section wants to be logged.

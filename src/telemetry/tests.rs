@@ -62,6 +62,9 @@ fn the_filter_goes_by_target_and_can_be_changed() {
 #[test]
 fn a_filter_that_means_nothing_is_refused() {
     assert!(filter(Some("")).is_ok());
+    assert!(filter(Some("info,keepstart::source")).is_ok());
+    let error = filter(Some("info, inof")).unwrap_err();
+    assert!(error.to_string().contains("\"info, inof\""), "{error}");
     let error = filter(Some("a=loud")).unwrap_err();
     assert!(
         error
