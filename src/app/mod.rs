@@ -160,12 +160,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     let clock = Clock::begin();
     report::warnings(&loaded.warnings);
     let (config, scripts, units) = (loaded.config, loaded.scripts, loaded.units);
-    if let Some(workspace) = &config.application.workspace {
-        std::env::set_current_dir(workspace).map_err(|source| AppError::Workspace {
-            path: workspace.clone(),
-            source,
-        })?;
-    }
+    enter_workspace(&config)?;
     let prepared = prepare::prepare(&config, paths, options.entered)?;
     let runtime = new_runtime()?;
     let doors = {
@@ -224,18 +219,24 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         runtime,
         service.run(doors, move || scripts::odd(&scripts, &units)),
     );
-    for thread in [reactor_thread, disk_thread]
-        .into_iter()
-        .chain(recorder_thread)
-    {
-        join(thread);
-    }
+    let threads = [reactor_thread, disk_thread].into_iter();
+    threads.chain(recorder_thread).for_each(join);
     if let Some(Err(error)) = prepared.pidfile.map(crate::state::Pidfile::remove) {
         let error = anyhow::Error::from(error);
         tracing::warn!("{error:#}");
     }
     prepared.registration.remove();
     result
+}
+
+fn enter_workspace(config: &Config) -> Result<(), AppError> {
+    let Some(workspace) = &config.application.workspace else {
+        return Ok(());
+    };
+    std::env::set_current_dir(workspace).map_err(|source| AppError::Workspace {
+        path: workspace.clone(),
+        source,
+    })
 }
 
 struct ReactorParts {

@@ -88,16 +88,7 @@ fn daemon(
     let record = record.map(record::open_for_daemon).transpose()?;
     let loaded = locate::read(&file)?;
     let paths = locate::paths(&loaded.config)?;
-    let log = match how {
-        How::Foreground { .. } => Destination::Automatic,
-        How::Detached => {
-            // Who can interfere is told when there is a log to tell it to.
-            paths
-                .make_directories()
-                .map_err(|error| failure(AppError::Paths(error)))?;
-            Destination::File(log_file(&paths))
-        }
-    };
+    let log = destination(how, &paths)?;
     let first_filter = filter(&loaded.config, log_level)?;
     let guard = telemetry::init(TelemetryOptions {
         destination: log,
@@ -154,6 +145,19 @@ fn daemon(
     }
     guard.flush(FLUSH_PATIENCE);
     ending
+}
+
+fn destination(how: How, paths: &Paths) -> Result<Destination, Failure> {
+    match how {
+        How::Foreground { .. } => Ok(Destination::Automatic),
+        How::Detached => {
+            // Who can interfere is told when there is a log to tell it to.
+            paths
+                .make_directories()
+                .map_err(|error| failure(AppError::Paths(error)))?;
+            Ok(Destination::File(log_file(paths)))
+        }
+    }
 }
 
 /// Where a detached daemon logs: beside what it keeps over reboots, because a log is read after one.
