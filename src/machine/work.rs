@@ -213,8 +213,9 @@ impl Instance {
             | (_, Wish::Hold) => None,
         };
         match against {
-            // At the end of the daemon nobody is left to stop what a start has done after all.
-            None if shared.ending => {}
+            // At the end of the daemon nobody is left to stop what a start has done after all. A stop that is wanted
+            // again is let finish.
+            None if shared.ending && job.action == Action::Start => {}
             None => *cancel_at = None,
             Some(span) => {
                 let at = *cancel_at.get_or_insert(now + span);
