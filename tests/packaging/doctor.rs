@@ -141,14 +141,14 @@ const PLANTS: [Plant; 26] = [
     Plant {
         check: "script-permissions",
         script: "chmod o+w /opt/web",
-        sentence: "/opt/web can be written by everybody, and is on the way to what is the start of instance web",
+        sentence: "/opt/web can be written by everybody (mode 0757), and is on the way to what is the start of instance web",
         undo: Undo::AsTold,
     },
     Plant {
         check: "script-permissions",
         script: "mkdir /srv/mine; chown nobody /srv/mine; cp /opt/web/stop /srv/mine/; mv /opt/web/stop /opt/web/old
                 ln -s /srv/mine/stop /opt/web/stop",
-        sentence: "/srv/mine can be written by its owner, the user 65534",
+        sentence: "/srv/mine belongs to user 65534",
         undo: Undo::AsTold,
     },
     Plant {
