@@ -57,6 +57,8 @@ pub struct Pulse {
     pub kernel: KernelView,
     /// What is counted outside of the machine.
     pub counters: Counters,
+    /// Which filter is on the notification socket, where there is one.
+    pub filter: Option<netlink::Filter>,
 }
 
 /// What the threads that act and listen have counted since the daemon's start.
@@ -149,6 +151,7 @@ pub struct Board {
     names: BTreeMap<InstanceId, InstanceName>,
     kernel: Option<KernelView>,
     counters: Counters,
+    filter: Option<netlink::Filter>,
     /// When the whole was last fetched: what is older and not in it exists no more.
     whole_at: Time,
     notices: tokio::sync::broadcast::Sender<Notice>,
@@ -161,6 +164,7 @@ impl Default for Board {
             names: BTreeMap::new(),
             kernel: None,
             counters: Counters::default(),
+            filter: None,
             whole_at: Time::ZERO,
             notices: tokio::sync::broadcast::Sender::new(NOTICES_MAX),
         }
@@ -234,10 +238,16 @@ impl Board {
         self.counters
     }
 
+    /// Which filter was on the notification socket when the reactor last gave a sign of life.
+    pub fn filter(&self) -> Option<&netlink::Filter> {
+        self.filter.as_ref()
+    }
+
     /// Takes in a sign of life.
     pub fn take_pulse(&mut self, pulse: Pulse) {
         self.kernel = Some(pulse.kernel);
         self.counters = pulse.counters;
+        self.filter = pulse.filter;
     }
 
     /// Watches the board from now on.

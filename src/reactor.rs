@@ -9,6 +9,7 @@
 //!   timers  ─┘                                  └─▶ updates    views
 //! ```
 
+mod kernel;
 mod news;
 
 use std::collections::VecDeque;
@@ -28,9 +29,7 @@ use crate::machine::kernel::{KernelDump, KernelEvent};
 use crate::machine::message::{Changes, Event, Input, Output};
 use crate::record::Recorded;
 use crate::report;
-use crate::source::netlink::{
-    self, NetlinkError, RECEIVE_BUFFER_BYTES, Read, Subscription, Watched,
-};
+use crate::source::netlink::{self, NetlinkError, RECEIVE_BUFFER_BYTES, Subscription, Watched};
 
 /// The reads of one wake-up before the machine is asked in between: with datagrams coming faster than they
 /// can be read for this long, the machine sees a level that is true of a moment just past.
@@ -57,6 +56,8 @@ pub struct Reactor {
     /// What the subscriptions before this one have counted.
     netlink_before: netlink::Counters,
     watched: Watched,
+    /// Whether the log has been told that the kernel takes no filter.
+    filter_missed: bool,
     dump: Option<DumpTask>,
     /// Answers that were known at once while outputs were drained: at most one for each output.
     answers: VecDeque<Input>,
@@ -105,6 +106,7 @@ impl Reactor {
             subscription: None,
             netlink_before: netlink::Counters::default(),
             watched: Watched::default(),
+            filter_missed: false,
             dump: None,
             answers: VecDeque::new(),
             events: Vec::new(),
@@ -239,6 +241,10 @@ impl Reactor {
                 records_dropped: disk.tasks_dropped,
                 netlink,
             },
+            filter: self
+                .subscription
+                .as_ref()
+                .map(|subscription| subscription.filter().clone()),
         }
     }
 
@@ -258,48 +264,6 @@ impl Reactor {
             } => report::hanging_spawn(&instance, action, job, serves, so_far),
             ExecEvent::UnitsChanged(units) => self.input(Input::UnitsChanged(units)),
         }
-    }
-
-    /// Reads the notifications that are there and hands them over as one batch.
-    fn read_kernel(&mut self) {
-        for _ in 0..READS_MAX {
-            let Some(subscription) = &mut self.subscription else {
-                return;
-            };
-            match subscription.read(&self.watched, &mut self.events) {
-                Read::Drained => break,
-                Read::More => {}
-                Read::Overrun => return self.input(Input::Overrun),
-                Read::Lost(error) => return self.lose_subscription(&error),
-            }
-        }
-        if !self.events.is_empty() {
-            let events = std::mem::take(&mut self.events);
-            self.input(Input::Kernel(events));
-        }
-    }
-
-    fn lose_subscription(&mut self, error: &NetlinkError) {
-        if let Some(lost) = self.subscription.take() {
-            self.netlink_before = self.netlink_before.plus(lost.counters());
-        }
-        self.events.clear();
-        let error = sentence(error);
-        self.input(Input::SubscriptionLost { error });
-    }
-
-    /// A dump has been read. What was queued until now is older or as old, so it is taken in first: the machine
-    /// lays it over the dump, and nothing older than the dump is left to contradict it later.
-    fn dumped(&mut self, result: Result<KernelDump, NetlinkError>) {
-        self.dump = None;
-        self.read_kernel();
-        self.drain();
-        self.input(match result {
-            Ok(dump) => Input::Dumped(dump),
-            Err(error) => Input::DumpFailed {
-                error: sentence(&error),
-            },
-        });
     }
 
     /// Does what the machine says, and gives it the answers that are known at once, until it is content. What
@@ -322,7 +286,7 @@ impl Reactor {
 
     fn output(&mut self, output: Output) {
         match output {
-            Output::Watch(addresses) => self.watched = addresses.into_iter().collect(),
+            Output::Watch(addresses) => self.watch(addresses.into_iter().collect()),
             Output::WatchUnits(units) => self.runner.watch_units(units),
             Output::Subscribe => self.subscribe(),
             Output::Dump => {
@@ -356,28 +320,4 @@ impl Reactor {
             Output::Finished => self.news.push_back(News::Finished),
         }
     }
-
-    fn subscribe(&mut self) {
-        let answer = match Subscription::open(self.receive_buffer_bytes) {
-            Ok(subscription) => {
-                self.subscription = Some(subscription);
-                Input::Subscribed
-            }
-            Err(error) => Input::SubscriptionLost {
-                error: sentence(&error),
-            },
-        };
-        self.answers.push_back(answer);
-    }
-}
-
-/// An error and what caused it, in one line.
-fn sentence(error: &NetlinkError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

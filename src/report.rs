@@ -10,6 +10,7 @@ use crate::machine::Time;
 use crate::machine::job::{Action, JobId, LastJob, Outcome, Role};
 use crate::machine::message::{Changes, Event};
 use crate::machine::settings::InstanceName;
+use crate::source::netlink::Filter;
 use crate::telemetry::MessageId;
 
 /// Logs one event.
@@ -43,6 +44,16 @@ pub fn hanging_spawn(
         ..Line::new(Some(instance))
     };
     line.with(action, job).serving(role, epoch).write();
+}
+
+/// Logs that the kernel takes no filter on notifications.
+pub fn filter_missing(filter: &Filter) {
+    let line = Line {
+        level: Level::WARN,
+        text: filter.to_string(),
+        ..Line::new(None)
+    };
+    line.write();
 }
 
 /// A line of the log before it is written.

@@ -211,6 +211,7 @@ impl Shared {
             uptime_ms: millis(self.context.clock.uptime()),
             stale: freshness.is_stale(),
             kernel: board.kernel().map(|view| KernelStatus::of(view, now)),
+            filter: board.filter().cloned(),
             instances: board.instances().len(),
             connections: self.connections.get(),
             log_dropped: counters.log_dropped,

@@ -15,6 +15,7 @@ use crate::machine::job::{Action, JobId, Knowledge, LastJob, Means, Outcome, Rol
 use crate::machine::reason::{Next, Reason};
 use crate::machine::settings::InstanceName;
 use crate::machine::view::{InstanceView, JobView, KernelView};
+use crate::source::netlink::Filter;
 
 /// Whether what is said is known to be true now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,9 @@ pub struct DaemonStatus {
     pub stale: bool,
     /// How the kernel is followed; `None` before the first word of the reactor.
     pub kernel: Option<KernelStatus>,
+    /// Which notifications wake the daemon; `None` while none come.
+    #[serde(default)]
+    pub filter: Option<Filter>,
     /// How many instances it has.
     pub instances: usize,
     /// How many connections the control socket has.

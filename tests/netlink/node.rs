@@ -1,6 +1,6 @@
 //! A node as a subscriber sees it, and what happens to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use keepstart::machine::kernel::{Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex};
-use keepstart::source::netlink::{self, NetlinkError, Read, Subscription, Watched};
+use keepstart::source::netlink::{self, Filter, Links, NetlinkError, Read, Subscription, Watched};
 use tokio::runtime::Runtime;
 
 /// How long to wait for the kernel: far longer than it ever takes (duplicate address detection: 2 s).
@@ -59,6 +59,23 @@ impl Node {
         };
         node.dump();
         node
+    }
+
+    /// Puts the filter for what is watched on the socket, and reads what was queued before.
+    pub(crate) fn filter(&mut self) {
+        self.subscription.watch(&self.watched).unwrap();
+        assert!(matches!(self.subscription.filter(), Filter::Exact { .. }));
+        self.drain();
+    }
+
+    /// Has the kernel tell nothing of links that live on: some of that comes later, from a work queue.
+    pub(crate) fn watch_no_links(&mut self) {
+        let none = Links::Named {
+            names: BTreeSet::new(),
+            indexes: BTreeSet::new(),
+        };
+        self.watched = std::mem::take(&mut self.watched).with_links(none);
+        self.filter();
     }
 
     pub(crate) fn dumped(&self) -> Result<KernelDump, NetlinkError> {

@@ -14,6 +14,7 @@ use crate::control::status::{
 };
 use crate::control::why::{self, Span};
 use crate::machine::job::{Action, Knowledge, Role};
+use crate::source::netlink::Filter;
 
 /// On terminals narrower than this, reasons are not broken any more.
 const ROOM_MIN: usize = 20;
@@ -55,6 +56,12 @@ pub(super) fn daemon(daemon: &DaemonStatus, out: Out) -> String {
             .as_ref()
             .and_then(|kernel| trouble(kernel, out)),
     );
+    lines.extend(
+        daemon
+            .filter
+            .as_ref()
+            .and_then(|filter| coarseness(filter, out)),
+    );
     if daemon.log_dropped > 0 {
         let line = format!(
             "{} log records were dropped: the log's sink is too slow",
@@ -83,6 +90,15 @@ fn trouble(kernel: &KernelStatus, out: Out) -> Option<String> {
     }
     (!kernel.synchronized)
         .then(|| out.paint(Paint::Warn, &format!("addresses are being read{dump}")))
+}
+
+/// What wakes the daemon beside the addresses in the file.
+fn coarseness(filter: &Filter, out: Out) -> Option<String> {
+    match filter {
+        Filter::Exact { .. } => None,
+        Filter::Ranges { .. } => Some(out.paint(Paint::Dim, &filter.to_string())),
+        Filter::Off { .. } => Some(out.paint(Paint::Warn, &filter.to_string())),
+    }
 }
 
 /// The instances, in columns as wide as their longest text.

@@ -5,6 +5,7 @@ use crate::control::samples::{kernel, name, time, view};
 use crate::control::status::{Freshness, KernelStatus};
 use crate::machine::job::Role;
 use crate::machine::reason::Cause;
+use crate::source::netlink::Filter;
 
 fn refused(line: &str) -> Refusal {
     Request::parse(line.as_bytes()).expect_err("not a request")
@@ -96,6 +97,7 @@ fn every_answer_reads_back() {
         uptime_ms: 5,
         stale: false,
         kernel: Some(KernelStatus::of(&kernel(), time(10))),
+        filter: Some(Filter::Exact { instructions: 57 }),
         instances: 1,
         connections: 1,
         log_dropped: 0,

@@ -16,21 +16,21 @@ use super::watched::Watched;
 use crate::machine::kernel::{Address, AddressKey, KernelEvent, Link, LinkIndex, ShortName};
 
 // Message types, linux/rtnetlink.h. The crate keeps its own private.
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
-const RTM_NEWADDR: u16 = 20;
-const RTM_DELADDR: u16 = 21;
+pub(super) const RTM_NEWLINK: u16 = 16;
+pub(super) const RTM_DELLINK: u16 = 17;
+pub(super) const RTM_NEWADDR: u16 = 20;
+pub(super) const RTM_DELADDR: u16 = 21;
 
 // Attributes of an address, linux/if_addr.h.
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
+pub(super) const IFA_ADDRESS: u16 = 1;
+pub(super) const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
 const IFA_FLAGS: u16 = 8;
 
 // Attributes of a link, linux/if_link.h.
-const IFLA_IFNAME: u16 = 3;
+pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_WIRELESS: u16 = 11;
-const IFLA_PROP_LIST: u16 = 52;
+pub(super) const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 
 /// `struct ifaddrmsg`.
@@ -119,8 +119,9 @@ fn address(payload: &[u8], watched: &Watched) -> Result<Option<Address>, Incompl
     for attribute in NlasIterator::new(body(payload, ADDRESS_HEADER_BYTES)) {
         let attribute = attribute.map_err(malformed)?;
         match attribute.kind() {
-            IFA_LOCAL => local = Some(ip(&attribute)?),
-            IFA_ADDRESS => far = Some(ip(&attribute)?),
+            // The kernel tells each once; of several the first counts, as for the filter.
+            IFA_LOCAL => local = local.or(Some(ip(&attribute)?)),
+            IFA_ADDRESS => far = far.or(Some(ip(&attribute)?)),
             IFA_LABEL => label = short_name(&attribute),
             IFA_FLAGS => flags = parse_u32(attribute.value()).map_err(malformed)?,
             _ => {}
@@ -159,7 +160,7 @@ fn link(payload: &[u8]) -> Result<Option<Link>, Incomplete> {
     for attribute in NlasIterator::new(body(payload, LINK_HEADER_BYTES)) {
         let attribute = attribute.map_err(malformed)?;
         match attribute.kind() {
-            IFLA_IFNAME => name = Some(text(&attribute)),
+            IFLA_IFNAME => name = name.or_else(|| Some(text(&attribute))),
             IFLA_PROP_LIST => {
                 for property in NlasIterator::new(attribute.value()) {
                     let property = property.map_err(malformed)?;

@@ -8,7 +8,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `watched` | the addresses that matter, so that others cost next to nothing |
+//! | `watched` | the addresses and links that matter |
+//! | `filter` | the same as a program for the kernel, so that others cost next to nothing |
 //! | `decode` | bytes to events; pure, total on any bytes |
 //! | `reader` | what one wake-up makes of the notification queue: events, or "something is missing"; pure |
 //! | `subscription` | the notification socket |
@@ -20,6 +21,7 @@ mod aside;
 pub mod decode;
 mod dump;
 mod error;
+mod filter;
 mod reader;
 mod socket;
 mod subscription;
@@ -28,6 +30,7 @@ mod watched;
 pub use aside::dump_aside;
 pub use dump::{DUMP_ATTEMPTS, DUMP_DEADLINE, dump};
 pub use error::{Incomplete, NetlinkError, Table};
+pub use filter::Filter;
 pub use reader::{Counters, DATAGRAMS_PER_READ, Read};
 pub use subscription::{RECEIVE_BUFFER_BYTES, ReceiveBuffer, Subscription};
-pub use watched::Watched;
+pub use watched::{Links, Watched};

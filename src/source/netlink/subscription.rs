@@ -7,6 +7,7 @@ use rustix::net::sockopt;
 use tokio::io::unix::AsyncFd;
 
 use super::error::NetlinkError;
+use super::filter::{self, Filter};
 use super::reader::{Counters, Read, Reader};
 use super::socket;
 use super::watched::Watched;
@@ -63,6 +64,7 @@ pub struct Subscription {
     reader: Reader,
     queue: Queue,
     receive_buffer: ReceiveBuffer,
+    filter: Filter,
 }
 
 /// What is known of the kernel's queue between two calls.
@@ -98,7 +100,26 @@ impl Subscription {
             reader: Reader::new(receive_buffer.messages_max()),
             queue: Queue::Unread,
             receive_buffer,
+            filter: Filter::Off { error: None },
         })
+    }
+
+    /// Has the kernel tell only what matters to `watched`, from now on. Until it was called, all is told.
+    ///
+    /// What others than before watch is told from now on, so a dump that begins after it completes the picture.
+    /// Where the kernel takes no filter, all is told: that is an answer of [`filter`](Self::filter), no error.
+    ///
+    /// # Errors
+    ///
+    /// When it is uncertain whether all is told that matters: the subscription is of no use any longer.
+    pub fn watch(&mut self, watched: &Watched) -> Result<(), NetlinkError> {
+        self.filter = filter::attach(self.socket.get_ref(), watched)?;
+        Ok(())
+    }
+
+    /// Which filter is on the socket.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
     }
 
     /// Waits until there is something to read. Cancel-safe. Waits for ever on a quiet node: the caller waits

@@ -1,10 +1,13 @@
-//! The addresses that any instance asks for. Pure; the reactor makes one from the configuration and lends it
-//! to each read and dump.
+//! The addresses and links that any instance asks for. Pure; the reactor makes one from the machine's word and
+//! lends it to the filter and to each read and dump.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::machine::kernel::LinkIndex;
+
 /// A set of addresses: sorted, so that asking costs about 14 comparisons with 10,000 of them and allocates
-/// nothing.
+/// nothing. And the links of which each change matters.
 ///
 /// Addresses are compared as they are: `::ffff:10.0.0.1` is another address than `10.0.0.1`, for the kernel
 /// as well as here.
@@ -12,22 +15,57 @@ use std::net::IpAddr;
 /// A source that has been read with one set knows nothing of addresses that only a later set names: after a
 /// change of the set, dump.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Watched(Box<[IpAddr]>);
+pub struct Watched {
+    addresses: Box<[IpAddr]>,
+    links: Links,
+}
+
+/// Links of which each change matters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Links {
+    /// All: the name of any may be asked for.
+    #[default]
+    All,
+    /// Those that bear one of these names, as name or altname.
+    Named {
+        /// The names.
+        names: BTreeSet<String>,
+        /// The links that bear one now: what is told of them matters whatever name it has, because they may
+        /// lose it.
+        indexes: BTreeSet<LinkIndex>,
+    },
+}
 
 impl Watched {
+    /// Together with these links.
+    #[must_use]
+    pub fn with_links(self, links: Links) -> Self {
+        Self { links, ..self }
+    }
+
     /// Whether anybody asks for this address.
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.binary_search(&address).is_ok()
+        self.addresses.binary_search(&address).is_ok()
     }
 
     /// How many different addresses are asked for.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.addresses.len()
     }
 
     /// Whether no address is asked for.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.addresses.is_empty()
+    }
+
+    /// The addresses, in order.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().copied()
+    }
+
+    /// The links of which each change matters.
+    pub fn links(&self) -> &Links {
+        &self.links
     }
 }
 
@@ -36,6 +74,9 @@ impl FromIterator<IpAddr> for Watched {
         let mut sorted: Vec<IpAddr> = addresses.into_iter().collect();
         sorted.sort_unstable();
         sorted.dedup();
-        Self(sorted.into_boxed_slice())
+        Self {
+            addresses: sorted.into_boxed_slice(),
+            links: Links::All,
+        }
     }
 }

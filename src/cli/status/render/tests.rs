@@ -7,6 +7,7 @@ use crate::control::status::Freshness;
 use crate::machine::job::{JobId, Means};
 use crate::machine::reason::{Cause, Next, Reason};
 use crate::machine::view::{InstanceView, JobView};
+use crate::source::netlink::Filter;
 
 fn daemon_status() -> DaemonStatus {
     DaemonStatus {
@@ -17,6 +18,7 @@ fn daemon_status() -> DaemonStatus {
         uptime_ms: 273_600_000,
         stale: false,
         kernel: Some(KernelStatus::of(&kernel(), time(205))),
+        filter: Some(Filter::Exact { instructions: 57 }),
         instances: 2,
         connections: 1,
         log_dropped: 0,

@@ -14,6 +14,7 @@ use crate::control::protocol::{self, Answer, parse_answer};
 use crate::control::samples::{kernel, time, view};
 use crate::control::socket::{Access, bind};
 use crate::machine::view::InstanceView;
+use crate::source::netlink::Filter;
 
 /// A daemon without a machine.
 pub(super) struct Daemon {
@@ -101,6 +102,7 @@ fn pulse() -> Pulse {
     Pulse {
         kernel: kernel(),
         counters,
+        filter: Some(Filter::Exact { instructions: 57 }),
     }
 }
 
