@@ -286,7 +286,7 @@ impl Reactor {
 
     fn output(&mut self, output: Output) {
         match output {
-            Output::Watch(addresses) => self.watch(addresses.into_iter().collect()),
+            Output::Watch(watched) => self.watch(watched.into()),
             Output::WatchUnits(units) => self.runner.watch_units(units),
             Output::Subscribe => self.subscribe(),
             Output::Dump => {

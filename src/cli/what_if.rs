@@ -96,6 +96,16 @@ fn compare(out: Out, life: Life, settings: &Settings, json: bool) -> Result<u64,
             ),
         )?;
     }
+    for nic in other.unrecorded_nics(settings) {
+        note(
+            out,
+            json,
+            &format!(
+                "{nic} was not watched, so the recording does not tell how it came, went or changed its name: \
+                 taken as it was at a reading of all"
+            ),
+        )?;
+    }
     let before = other.live(None);
     let after = other.live(Some(settings));
     let mut different = 0;

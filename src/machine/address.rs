@@ -57,7 +57,7 @@ impl Touched {
 impl From<KernelDump> for AddressTable {
     fn from(dump: KernelDump) -> Self {
         let mut table = Self::default();
-        table.replace(&dump, &[]);
+        table.replace(&dump, &[], |_| false);
         table
     }
 }
@@ -83,8 +83,14 @@ impl AddressTable {
         }
     }
 
-    /// Replaces everything by a dump, followed by what was told since the dump began.
-    pub(crate) fn replace(&mut self, dump: &KernelDump, since: &[KernelEvent]) -> Touched {
+    /// Replaces everything by a dump, followed by what was told since the dump began. Of links that do not matter
+    /// nothing need have been told, so they are no differences.
+    pub(crate) fn replace(
+        &mut self,
+        dump: &KernelDump,
+        since: &[KernelEvent],
+        matters: impl Fn(&Link) -> bool,
+    ) -> Touched {
         let mut fresh = Self::default();
         let mut ignored = Touched::default();
         for link in &dump.links {
@@ -96,7 +102,7 @@ impl AddressTable {
         for event in since {
             fresh.apply(event, &mut ignored);
         }
-        let touched = self.differences(&fresh);
+        let touched = self.differences(&fresh, matters);
         *self = fresh;
         touched
     }
@@ -109,6 +115,11 @@ impl AddressTable {
             keys.retain(|key| watched.contains(&key.local));
             !keys.is_empty()
         });
+    }
+
+    /// The links that bear this name, as name or altname.
+    pub(crate) fn bearers(&self, name: &str) -> impl Iterator<Item = LinkIndex> {
+        self.names.get(name).into_iter().flatten().copied()
     }
 
     /// How many watched addresses are there.
@@ -275,22 +286,18 @@ impl AddressTable {
     }
 
     /// What has to be looked at again when this table becomes `fresh`.
-    fn differences(&self, fresh: &Self) -> Touched {
+    fn differences(&self, fresh: &Self, matters: impl Fn(&Link) -> bool) -> Touched {
         let mut touched = Touched::default();
-        for link in self
-            .links
-            .values()
-            .filter(|link| fresh.links.get(&link.index) != Some(*link))
-        {
-            touched.link(link);
-        }
-        for link in fresh.links.values() {
-            match self.links.get(&link.index) {
-                None => touched.link(link),
-                // Whoever waits for the new name is concerned too.
-                Some(before) if before != link => touched.names(link),
-                Some(_) => {}
+        let indexes: BTreeSet<_> = self.links.keys().chain(fresh.links.keys()).collect();
+        for index in indexes {
+            let (before, after) = (self.links.get(index), fresh.links.get(index));
+            let versions = || before.into_iter().chain(after);
+            if before == after || !versions().any(&matters) {
+                continue;
             }
+            // Whoever waits for the new name is concerned too.
+            versions().for_each(|link| touched.names(link));
+            touched.differences = touched.differences.saturating_add(1);
         }
         for (address, entries) in &self.addresses {
             if fresh.addresses.get(address) != Some(entries) {

@@ -2,7 +2,6 @@
 //! with the daemon. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::address::AddressTable;
 use super::follow::Follow;
 use super::instance::Instance;
-use super::kernel::KernelDump;
+use super::kernel::{KernelDump, Watched};
 use super::message::RestoredMap;
 use super::settings::InstanceSettings;
 use super::shared::Shared;
@@ -24,7 +23,7 @@ use super::{Machine, Time};
 pub struct Checkpoint {
     follow: Follow,
     table: AddressTable,
-    watched: BTreeSet<IpAddr>,
+    watched: Watched,
     watched_units: BTreeSet<UnitName>,
     instances: Vec<Instance>,
     next_id: u32,
@@ -87,8 +86,8 @@ impl Machine {
         self.decided_at
     }
 
-    /// The addresses that it watches.
-    pub fn watched(&self) -> &BTreeSet<IpAddr> {
+    /// The addresses and links that it watches.
+    pub fn watched(&self) -> &Watched {
         &self.watched
     }
 

@@ -1,6 +1,8 @@
-//! What the kernel says of links and addresses, in the machine's own words: pure data, no netlink types.
+//! What the kernel says of links and addresses, and what of it is asked for, in the machine's own words: pure
+//! data, no netlink types.
 //! `source::netlink` translates; the address table folds.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -116,4 +118,30 @@ pub struct KernelDump {
     pub links: Vec<Link>,
     /// All addresses that are watched (a source may leave out others).
     pub addresses: Vec<Address>,
+}
+
+/// What can change a role, or what is shown of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// These addresses, coming, going and changing.
+    pub addresses: BTreeSet<IpAddr>,
+    /// These links, coming and changing. The end of any link has to be told.
+    pub links: Links,
+}
+
+/// Links of which it has to be told that they come and change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Links {
+    /// All: the name of any may be shown, or which bear a name is not known yet.
+    #[default]
+    All,
+    /// Those that bear one of these names, as name or altname.
+    Named {
+        /// The names.
+        names: BTreeSet<String>,
+        /// The links that bear one now: what is told of them matters whatever name it has, because they may
+        /// lose it.
+        indexes: BTreeSet<LinkIndex>,
+    },
 }

@@ -2,14 +2,13 @@
 //! daemon lived through can be written down and lived through again.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::job::{
     Action, Exit, InstanceId, Job, JobId, JobSignal, Knowledge, LastJob, Outcome, Role,
 };
-use super::kernel::{KernelDump, KernelEvent};
+use super::kernel::{KernelDump, KernelEvent, Watched};
 use super::reason::{Cause, Reason};
 pub use super::restored::{Adopted, Restored, RestoredMap};
 use super::settings::{InstanceName, Settings};
@@ -69,8 +68,8 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
-    /// From now on, addresses outside this set need not be told or dumped.
-    Watch(BTreeSet<IpAddr>),
+    /// From now on, only this needs to be told or dumped.
+    Watch(Watched),
     /// From now on these are the units whose changes are to be told. Not told at all while there never was one.
     WatchUnits(BTreeSet<UnitName>),
     /// Open the notification socket; answer with `Subscribed` or `SubscriptionLost`.

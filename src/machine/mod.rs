@@ -37,6 +37,7 @@ mod address;
 pub mod checkpoint;
 mod ending;
 mod follow;
+mod hear;
 mod instance;
 pub mod job;
 mod judge;
@@ -59,14 +60,13 @@ mod watch;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use address::{AddressTable, Touched};
-use follow::{Arrived, Follow};
+use follow::Follow;
 use instance::Instance;
 use job::{Exit, InstanceId, JobId, Role};
-use kernel::{KernelDump, KernelEvent};
-use message::{Event, Input, Output, RestoredMap};
+use kernel::Watched;
+use message::{Input, Output, RestoredMap};
 use reason::{Cause, Reason};
 use settings::{InstanceName, Settings};
 use shared::Shared;
@@ -85,7 +85,7 @@ pub struct Machine {
     watch: WatchIndex,
     /// What the outside was last told to watch. An instance that left since may have been the last to watch
     /// one of them.
-    watched: BTreeSet<IpAddr>,
+    watched: Watched,
     /// The same of units.
     watched_units: BTreeSet<UnitName>,
     instances: BTreeMap<InstanceId, Instance>,
@@ -108,7 +108,7 @@ impl Machine {
             follow: Follow::new(settings.poll_every, settings.audit_every),
             table: AddressTable::default(),
             watch: WatchIndex::default(),
-            watched: BTreeSet::new(),
+            watched: Watched::default(),
             watched_units: BTreeSet::new(),
             instances: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -123,7 +123,7 @@ impl Machine {
         }
         machine.take_up_absent();
         // What is dumped depends on what is watched, so that comes first.
-        machine.watched = machine.watch.addresses();
+        machine.watched.addresses = machine.watch.addresses();
         let watched = machine.watched.clone();
         machine.shared.outbox.act(Output::Watch(watched));
         machine.watch_units();
@@ -224,77 +224,6 @@ impl Machine {
     /// How many jobs run.
     pub fn jobs_running(&self) -> usize {
         self.shared.jobs.len()
-    }
-
-    fn subscribed(&mut self) {
-        self.follow.subscribed(&mut self.shared);
-        self.shared.outbox.event(Event::Subscribed);
-    }
-
-    fn subscription_lost(&mut self, error: String, now: Time) {
-        if self.follow.first_loss() {
-            self.shared.outbox.event(Event::SubscriptionLost {
-                error: error.clone(),
-            });
-        }
-        self.follow.subscription_lost(error, now, &mut self.shared);
-    }
-
-    fn overrun(&mut self, now: Time) {
-        let burst = self.follow.synchronized();
-        self.follow.overrun(now, &mut self.shared);
-        if burst {
-            self.shared.outbox.event(Event::Overrun {
-                total: self.follow.overruns(),
-            });
-        }
-    }
-
-    fn kernel(&mut self, events: &[KernelEvent], now: Time) {
-        self.follow.record(events);
-        if !self.follow.synchronized() {
-            return;
-        }
-        let mut touched = Touched::default();
-        for event in events {
-            self.table.apply(event, &mut touched);
-        }
-        self.look_at_touched(&touched, now);
-    }
-
-    fn dumped(&mut self, dump: &KernelDump, now: Time) {
-        let trusted = self.follow.trusted();
-        let synchronized = self.follow.synchronized();
-        let arrived = self.follow.dumped(now, &mut self.shared);
-        let Arrived::Use { since, audit } = arrived else {
-            return;
-        };
-        let touched = self.table.replace(dump, &since);
-        if audit && touched.differences > 0 {
-            self.follow.audits_repaired += 1;
-            let differences = touched.differences;
-            self.shared
-                .outbox
-                .event(Event::AuditRepaired { differences });
-        }
-        if !trusted || (self.follow.synchronized() && !synchronized) {
-            let addresses = u32::try_from(self.table.addresses()).unwrap_or(u32::MAX);
-            self.shared.outbox.event(Event::Synchronized { addresses });
-        }
-        if trusted {
-            self.look_at_touched(&touched, now);
-            self.look_at_unlooked(now);
-        } else {
-            self.look_at_all(now);
-        }
-    }
-
-    fn dump_failed(&mut self, error: String, now: Time) {
-        self.follow.dump_failed(now, &mut self.shared);
-        let failures = self.follow.dump_failures();
-        self.shared
-            .outbox
-            .event(Event::DumpFailed { error, failures });
     }
 
     fn look_at_touched(&mut self, touched: &Touched, now: Time) {

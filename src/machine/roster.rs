@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::instance::Instance;
 use super::job::{InstanceId, JobId, Knowledge};
+use super::kernel::Links;
 use super::message::{Changes, Event, Output, Restored};
 use super::reason::Reason;
 use super::settings::{InstanceName, InstanceSettings, Release, Settings};
@@ -41,12 +42,16 @@ impl Machine {
                 Change::None => changes.unchanged += 1,
             }
         }
-        let watched = self.watch.addresses();
-        self.table.retain(&watched);
-        self.shared.outbox.act(Output::Watch(watched.clone()));
+        let addresses = self.watch.addresses();
+        self.table.retain(&addresses);
+        look |= addresses != self.watched.addresses;
+        self.watched.addresses = addresses;
+        // Of names that nobody watched before, the table may have heard nothing.
+        if look {
+            self.watched.links = Links::All;
+        }
+        self.shared.outbox.act(Output::Watch(self.watched.clone()));
         self.watch_units();
-        look |= watched != self.watched;
-        self.watched = watched;
         if look {
             self.follow.dump_anew(&mut self.shared);
         }

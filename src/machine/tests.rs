@@ -16,6 +16,8 @@ use super::settings::{
 };
 use super::{Machine, Time};
 
+mod links;
+
 fn at(ms: u64) -> Time {
     Time::from_start(Duration::from_millis(ms))
 }

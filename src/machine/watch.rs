@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::address::Touched;
+use super::address::{AddressTable, Touched};
 use super::job::InstanceId;
+use super::kernel::{Link, Links};
 use super::settings::{InstanceSettings, VipRule};
 use super::unit::UnitName;
 
@@ -13,6 +14,8 @@ use super::unit::UnitName;
 pub(crate) struct WatchIndex {
     by_address: BTreeMap<IpAddr, BTreeSet<InstanceId>>,
     by_nic: BTreeMap<String, BTreeSet<InstanceId>>,
+    /// Those that take any interface: the name of each may be told as theirs.
+    anywhere: BTreeSet<InstanceId>,
     dependents: BTreeMap<UnitName, BTreeSet<InstanceId>>,
 }
 
@@ -21,6 +24,9 @@ impl WatchIndex {
     pub(crate) fn add(&mut self, id: InstanceId, rule: &VipRule) {
         for address in &rule.addresses {
             self.by_address.entry(*address).or_default().insert(id);
+        }
+        if rule.nic.is_none() {
+            self.anywhere.insert(id);
         }
         for name in names(rule) {
             self.by_nic.entry(name.into()).or_default().insert(id);
@@ -37,6 +43,7 @@ impl WatchIndex {
                 }
             }
         }
+        self.anywhere.remove(&id);
         for name in names(rule) {
             if let Some(ids) = self.by_nic.get_mut(name) {
                 ids.remove(&id);
@@ -80,6 +87,22 @@ impl WatchIndex {
     /// All watched addresses.
     pub(crate) fn addresses(&self) -> BTreeSet<IpAddr> {
         self.by_address.keys().copied().collect()
+    }
+
+    /// Whether a role, or what is shown of it, depends on this link.
+    pub(crate) fn matters(&self, link: &Link) -> bool {
+        let is_watched = |name: &String| self.by_nic.contains_key(name);
+        !self.anywhere.is_empty() || is_watched(&link.name) || link.altnames.iter().any(is_watched)
+    }
+
+    /// The links that have to be told of, as the table has them.
+    pub(crate) fn links(&self, table: &AddressTable) -> Links {
+        if !self.anywhere.is_empty() {
+            return Links::All;
+        }
+        let names: BTreeSet<_> = self.by_nic.keys().cloned().collect();
+        let indexes = names.iter().flat_map(|name| table.bearers(name)).collect();
+        Links::Named { names, indexes }
     }
 
     /// The instances that `touched` concerns, in order.

@@ -10,6 +10,7 @@ use super::Decision;
 use super::service::{self, Course, Examples};
 use super::table::Table;
 use crate::machine::job::{Action, Exit, Job, JobId, JobSignal};
+use crate::machine::kernel::{Links, Watched};
 use crate::machine::message::{Input, Output, RestoredMap};
 use crate::machine::settings::{InstanceName, Settings};
 use crate::machine::{Machine, Time};
@@ -31,6 +32,10 @@ pub struct Other {
     /// From when to when the recorded daemon waited for an answer to its question for all addresses.
     dumps: Vec<(Time, Time)>,
     watched: BTreeSet<IpAddr>,
+    /// The names of links that were watched.
+    named: BTreeSet<String>,
+    /// What was told of links in the end.
+    links: Links,
 }
 
 impl Other {
@@ -42,13 +47,16 @@ impl Other {
         };
         let mut machine = begin.machine(origin.life);
         let mut other = Self {
-            watched: machine.watched().clone(),
+            watched: BTreeSet::new(),
+            named: BTreeSet::new(),
+            links: Links::All,
             begin: machine.clone(),
             start,
             entries: Vec::new(),
             examples: Examples::default(),
             dumps: Vec::new(),
         };
+        other.watch(machine.watched().clone());
         let mut asked = None;
         let begins = machine.decided_at();
         other.outputs(&mut machine, begins, &mut asked);
@@ -78,7 +86,7 @@ impl Other {
             self.examples.output(at, &output);
             match output {
                 Output::Dump => *asked = Some(at),
-                Output::Watch(addresses) => self.watched.extend(addresses),
+                Output::Watch(watched) => self.watch(watched),
                 Output::Subscribe
                 | Output::WatchUnits(_)
                 | Output::Start(_)
@@ -93,6 +101,14 @@ impl Other {
         }
     }
 
+    fn watch(&mut self, watched: Watched) {
+        self.watched.extend(watched.addresses);
+        if let Links::Named { names, .. } = &watched.links {
+            self.named.extend(names.iter().cloned());
+        }
+        self.links = watched.links;
+    }
+
     /// When the recording begins.
     pub fn begins(&self) -> Time {
         self.begin.decided_at()
@@ -105,6 +121,19 @@ impl Other {
         watched
             .filter(|address| !self.watched.contains(address))
             .collect()
+    }
+
+    /// The interfaces that a configuration asks for and of whose changes the recording has nothing.
+    pub fn unrecorded_nics(&self, settings: &Settings) -> BTreeSet<String> {
+        // All are told of only until those of the file are known, unless it takes any.
+        if self.links == Links::All {
+            return BTreeSet::new();
+        }
+        let nics = settings
+            .instances
+            .iter()
+            .filter_map(|one| one.role.nic.clone());
+        nics.filter(|nic| !self.named.contains(nic)).collect()
     }
 
     /// What would have been decided in this world: with the recorded configuration (`None`), or with another one

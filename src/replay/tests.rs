@@ -176,6 +176,13 @@ fn the_same_configuration_makes_no_difference() {
     let same = with_window(&header, Duration::from_millis(200));
     let other = Other::of(&header.origin, header.begin, entries);
     assert!(other.unrecorded(&same).is_empty());
+    assert!(other.unrecorded_nics(&same).is_empty());
+    let mut elsewhere = same.clone();
+    Arc::make_mut(&mut elsewhere.instances[0]).role.nic = Some("eth9".into());
+    assert_eq!(
+        other.unrecorded_nics(&elsewhere),
+        ["eth9".to_owned()].into()
+    );
     let all = differences(&other.live(None), &other.live(Some(&same)));
     assert!(all.len() > 10, "{all:#?}");
     assert!(all.iter().all(Difference::is_none), "{all:#?}");

@@ -16,6 +16,7 @@ mod world;
 mod bounds;
 mod commands;
 mod faults;
+mod filter;
 mod held;
 mod hooks;
 mod leftovers;

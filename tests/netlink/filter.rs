@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 use std::thread;
 
-use keepstart::machine::kernel::KernelEvent;
-use keepstart::source::netlink::{Filter, Links, RECEIVE_BUFFER_BYTES, Watched};
+use keepstart::machine::kernel::{KernelEvent, Links};
+use keepstart::source::netlink::{Filter, RECEIVE_BUFFER_BYTES, Watched};
 
 use crate::netns::{self, ip};
 use crate::node::{Node, addresses_batch, ip_batch};

@@ -8,8 +8,10 @@ use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use keepstart::machine::kernel::{Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex};
-use keepstart::source::netlink::{self, Filter, Links, NetlinkError, Read, Subscription, Watched};
+use keepstart::machine::kernel::{
+    Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex, Links,
+};
+use keepstart::source::netlink::{self, Filter, NetlinkError, Read, Subscription, Watched};
 use tokio::runtime::Runtime;
 
 /// How long to wait for the kernel: far longer than it ever takes (duplicate address detection: 2 s).

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use keepstart::machine::Time;
 use keepstart::machine::kernel::{
-    Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex, ShortName,
+    Address, AddressKey, KernelDump, KernelEvent, Link, LinkIndex, Links, ShortName,
 };
 
 use crate::choice::Choices;
@@ -60,6 +60,8 @@ pub(crate) struct FakeKernel {
     addresses: BTreeMap<AddressKey, Address>,
     next_index: LinkIndex,
     socket: Option<VecDeque<KernelEvent>>,
+    /// The links that the daemon wants to be told of: of others it is told nothing but their end.
+    pub(crate) filter: Links,
     overrun: bool,
     /// Since when something waits to be read.
     pub(crate) unread_since: Option<Time>,
@@ -79,6 +81,7 @@ impl FakeKernel {
             addresses: BTreeMap::new(),
             next_index: 1,
             socket: None,
+            filter: Links::All,
             overrun: false,
             unread_since: None,
             deleted: BTreeSet::new(),
@@ -353,6 +356,18 @@ impl FakeKernel {
         let Some(queue) = &mut self.socket else {
             return;
         };
+        if let (KernelEvent::LinkPresent(link), Links::Named { names, indexes }) =
+            (event, &self.filter)
+        {
+            let named = link
+                .altnames
+                .iter()
+                .chain([&link.name])
+                .any(|it| names.contains(it));
+            if !named && !indexes.contains(&link.index) {
+                return;
+            }
+        }
         if self.manners.forgotten > 0 && choices.chance(self.manners.forgotten) {
             self.tally.count(Kind::NewsForgotten);
             return;

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use keepstart::machine::job::InstanceId;
+use keepstart::machine::kernel::Links;
 use keepstart::machine::message::{Input, Output, RestoredMap};
 use keepstart::machine::settings::{InstanceName, Settings};
 use keepstart::machine::unit::UnitName;
@@ -314,11 +315,13 @@ impl World {
         };
         let life = daemon.life;
         match output {
-            Output::Watch(addresses) => {
-                if daemon.watched != *addresses {
+            Output::Watch(watched) => {
+                let others = daemon.watched != watched.addresses;
+                if others || is_wider(&self.kernel.filter, &watched.links) {
                     daemon.told.spoil_dump();
                 }
-                daemon.watched.clone_from(addresses);
+                daemon.watched.clone_from(&watched.addresses);
+                self.kernel.filter.clone_from(&watched.links);
             }
             Output::WatchUnits(units) => daemon.watched_units.clone_from(units),
             Output::Subscribe => {
@@ -381,5 +384,18 @@ impl World {
             Output::Event(_) | Output::Changed(_) => {}
         }
         Ok(())
+    }
+}
+
+/// Whether another link has become known to bear a watched name.
+fn is_wider(before: &Links, after: &Links) -> bool {
+    match (before, after) {
+        (
+            Links::Named {
+                indexes: before, ..
+            },
+            Links::Named { indexes: after, .. },
+        ) => !after.is_subset(before),
+        (Links::All, _) | (_, Links::All) => false,
     }
 }

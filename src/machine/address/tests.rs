@@ -65,7 +65,7 @@ fn both(quorum: Quorum) -> VipRule {
 
 fn table(links: &[Link], addresses: &[Address]) -> AddressTable {
     let mut table = AddressTable::default();
-    table.replace(&dump(links, addresses), &[]);
+    table.replace(&dump(links, addresses), &[], |_| true);
     table
 }
 
@@ -186,7 +186,7 @@ fn a_link_that_is_unknown_takes_its_addresses_with_it_too() {
         KernelEvent::AddressPresent(address(5, VIP)),
         KernelEvent::LinkGone(5),
     ];
-    table.replace(&dump(&[link(1, "eth0")], &[]), &since);
+    table.replace(&dump(&[link(1, "eth0")], &[]), &since, |_| true);
     assert_eq!(table.addresses(), 0);
     assert_eq!(level(&table, &rule(None)), Role::Backup);
 }
@@ -212,7 +212,7 @@ fn a_rename_that_only_a_dump_shows_touches_both_names_once() {
     let mut table = table(&[link(1, "eth0")], &[]);
     let mut renamed = link(1, "eth0");
     renamed.name = "vrrp0".into();
-    let touched = table.replace(&dump(&[renamed], &[]), &[]);
+    let touched = table.replace(&dump(&[renamed], &[]), &[], |_| true);
     assert_eq!(names(&touched), ["eth0", "eth0-alt", "vrrp0"]);
     assert_eq!(touched.differences, 1);
 }
@@ -311,12 +311,16 @@ fn a_dump_replaces_everything_and_is_followed_by_what_was_told_since() {
         KernelEvent::AddressPresent(address(1, OTHER)),
         KernelEvent::AddressGone(address(1, VIP).key),
     ];
-    let touched = table.replace(&dump(&[link(1, "eth0")], &[address(1, VIP)]), &since);
+    let touched = table.replace(
+        &dump(&[link(1, "eth0")], &[address(1, VIP)]),
+        &since,
+        |_| true,
+    );
     assert_eq!(touched.addresses, [ip(VIP), ip(OTHER)].into());
     assert_eq!(touched.differences, 2);
     assert_eq!(level(&table, &rule(None)), Role::Backup);
     let same = dump(&[link(1, "eth0")], &[address(1, OTHER)]);
-    assert_eq!(table.replace(&same, &[]), Touched::default());
+    assert_eq!(table.replace(&same, &[], |_| true), Touched::default());
 }
 
 #[test]
@@ -338,4 +342,19 @@ fn an_address_without_its_link_is_shown_by_the_number() {
             link
         }
     );
+}
+
+#[test]
+fn what_a_dump_shows_of_links_that_do_not_matter_is_no_difference() {
+    let mut table = AddressTable::default();
+    let is_eth = |link: &Link| link.name.starts_with("eth");
+    let before = dump(&[link(1, "eth0"), link(2, "tap0"), link(3, "tap1")], &[]);
+    assert_eq!(table.replace(&before, &[], is_eth).differences, 1);
+    let after = dump(&[link(1, "eth0"), link(2, "tap7"), link(4, "tap8")], &[]);
+    assert_eq!(table.replace(&after, &[], is_eth), Touched::default());
+    // A link that loses the name matters as much as one that gets it.
+    let renamed = dump(&[link(1, "tap0"), link(2, "eth0"), link(4, "tap8")], &[]);
+    let touched = table.replace(&renamed, &[], is_eth);
+    assert_eq!(touched.differences, 2);
+    assert!(touched.names.contains("eth0"));
 }

@@ -33,4 +33,4 @@ pub use error::{Incomplete, NetlinkError, Table};
 pub use filter::Filter;
 pub use reader::{Counters, DATAGRAMS_PER_READ, Read};
 pub use subscription::{RECEIVE_BUFFER_BYTES, ReceiveBuffer, Subscription};
-pub use watched::{Links, Watched};
+pub use watched::Watched;

@@ -1,10 +1,9 @@
 //! The addresses and links that any instance asks for. Pure; the reactor makes one from the machine's word and
 //! lends it to the filter and to each read and dump.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::machine::kernel::LinkIndex;
+use crate::machine::kernel::{self, Links};
 
 /// A set of addresses: sorted, so that asking costs about 14 comparisons with 10,000 of them and allocates
 /// nothing. And the links of which each change matters.
@@ -18,22 +17,6 @@ use crate::machine::kernel::LinkIndex;
 pub struct Watched {
     addresses: Box<[IpAddr]>,
     links: Links,
-}
-
-/// Links of which each change matters.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Links {
-    /// All: the name of any may be asked for.
-    #[default]
-    All,
-    /// Those that bear one of these names, as name or altname.
-    Named {
-        /// The names.
-        names: BTreeSet<String>,
-        /// The links that bear one now: what is told of them matters whatever name it has, because they may
-        /// lose it.
-        indexes: BTreeSet<LinkIndex>,
-    },
 }
 
 impl Watched {
@@ -66,6 +49,13 @@ impl Watched {
     /// The links of which each change matters.
     pub fn links(&self) -> &Links {
         &self.links
+    }
+}
+
+impl From<kernel::Watched> for Watched {
+    fn from(watched: kernel::Watched) -> Self {
+        let addresses: Self = watched.addresses.into_iter().collect();
+        addresses.with_links(watched.links)
     }
 }
 

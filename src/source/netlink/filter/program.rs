@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `RTM_NEWADDR`, `RTM_DELADDR` | if the node's own address is watched, or cannot be found in it |
 //! | `RTM_NEWLINK` | if it speaks of the link itself, and of one that [`Links`] asks for |
-//! | `RTM_DELLINK` | if it speaks of the link itself: rare, and it may be all that is told of the end of its addresses |
+//! | `RTM_DELLINK` | if it speaks of the link itself: rare, and it may be all that tells of its addresses' end |
 //! | anything else, and what is too short or more than one message | always |
 //!
 //! The layout is that of linux/filter.h. A load beyond the end of a message ends the program with "drop", so
@@ -18,11 +18,12 @@
 use std::net::IpAddr;
 
 use super::ranges::{Ranges, Span};
+use crate::machine::kernel::Links;
 use crate::source::netlink::decode::{
     IFA_ADDRESS, IFA_LOCAL, IFLA_IFNAME, IFLA_PROP_LIST, RTM_DELADDR, RTM_DELLINK, RTM_NEWADDR,
     RTM_NEWLINK,
 };
-use crate::source::netlink::watched::{Links, Watched};
+use crate::source::netlink::watched::Watched;
 
 /// `BPF_MAXINSNS`.
 pub(super) const INSTRUCTIONS_MAX: usize = 4096;

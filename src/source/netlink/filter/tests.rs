@@ -10,8 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::program::{DROP, INSTRUCTIONS_MAX, Instruction, PASS, Precision, program};
 use super::ranges::Ranges;
 use crate::machine::kernel::KernelEvent;
+use crate::machine::kernel::Links;
 use crate::source::netlink::decode;
-use crate::source::netlink::watched::{Links, Watched};
+use crate::source::netlink::watched::Watched;
 use messages::{Attributes, Dice, address, link};
 
 fn passes(program: &[Instruction], message: &[u8]) -> bool {
@@ -232,7 +233,7 @@ fn hundreds_of_addresses_are_exact() {
     ));
     assert!(!passes(
         &exact(&neighbours),
-        &told(v6(0xfd << 120 | 10_000))
+        &told(v6((0xfd << 120) + 10_000))
     ));
 }
 
@@ -326,7 +327,7 @@ fn what_is_dropped_would_have_changed_nothing() {
     let (mut programs, mut left) = (0_u64, count);
     while left > 0 {
         let watched = messages::any_watched(&mut dice);
-        let length_max = *dice.of(&[4096, 4096, 4096, 512, 128]);
+        let length_max = dice.of(&[4096, 4096, 4096, 512, 128]);
         let (code, precision) = program(&watched, length_max);
         interpreter::check(&code);
         programs += 1;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{v4, v6};
-use crate::source::netlink::watched::{Links, Watched};
+use crate::machine::kernel::Links;
+use crate::source::netlink::watched::Watched;
 
 /// Names that a configuration asks for, and others.
 const NAMES: [&str; 8] = [
@@ -17,6 +18,9 @@ const NAMES: [&str; 8] = [
     "vrrp.51",
     "bond0",
 ];
+
+const IFLA_PROP_LIST: u16 = 52;
+const NLA_F_NESTED: u16 = 0x8000;
 
 /// A stream of numbers from a seed (xorshift64*, Marsaglia and Vigna).
 pub(super) struct Dice(u64);
@@ -37,6 +41,10 @@ impl Dice {
         (self.next() >> 32) as u32
     }
 
+    fn byte(&mut self) -> u8 {
+        self.word().to_le_bytes()[0]
+    }
+
     pub(super) fn long(&mut self) -> u128 {
         u128::from(self.next()) << 64 | u128::from(self.next())
     }
@@ -49,8 +57,8 @@ impl Dice {
         self.below(count) == 0
     }
 
-    pub(super) fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
+    pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
     }
 }
 
@@ -88,7 +96,7 @@ impl Attributes {
         for name in names {
             nested.text(53, name);
         }
-        self.bytes(52 | 0x8000, &nested.0);
+        self.bytes(IFLA_PROP_LIST | NLA_F_NESTED, &nested.0);
     }
 }
 
@@ -120,14 +128,14 @@ pub(super) fn link(kind: u16, family: u8, index: u32, attributes: &Attributes) -
 
 /// What a configuration may ask for: none to thousands of addresses, near to and far from each other.
 pub(super) fn any_watched(dice: &mut Dice) -> Watched {
-    let count = *dice.of(&[0, 1, 2, 5, 40, 400]);
+    let count = dice.of(&[0, 1, 2, 5, 40, 400]);
     let any = |dice: &mut Dice| any_address(dice);
     let addresses: Watched = (0..count).map(|_| any(dice)).collect();
     let links = if dice.one_in(3) {
         Links::All
     } else {
         let some = dice.below(4);
-        let names: BTreeSet<_> = (0..some).map(|_| (*dice.of(&NAMES)).to_owned()).collect();
+        let names: BTreeSet<_> = (0..some).map(|_| dice.of(&NAMES).to_owned()).collect();
         let indexes = (0..dice.below(4)).map(|_| any_index(dice)).collect();
         Links::Named { names, indexes }
     };
@@ -164,7 +172,7 @@ pub(super) fn any(dice: &mut Dice, watched: &Watched) -> Vec<u8> {
         };
         for _ in 0..4 {
             match dice.below(6) {
-                0 => attributes.text(3, *dice.of(&NAMES)),
+                0 => attributes.text(3, dice.of(&NAMES)),
                 1 => attributes.number(8, dice.word() & 0xfff),
                 2 => attributes.bytes(6, &[0; 16]),
                 3 => attributes.ip(4, any_address(dice)),
@@ -183,15 +191,15 @@ pub(super) fn any(dice: &mut Dice, watched: &Watched) -> Vec<u8> {
             }
             _ => attributes.ip(1, own),
         }
-        let kind = *dice.of(&[20, 21]);
+        let kind = dice.of(&[20, 21]);
         return address(kind, any_index(dice), own, &attributes);
     }
-    let name = *dice.of(&NAMES);
+    let name = dice.of(&NAMES);
     for _ in 0..3 {
         match dice.below(4) {
             0 => attributes.number(4, 1_500),
             1 => attributes.bytes(1, &[2, 0, 0, 0, 0, 1]),
-            2 if dice.one_in(3) => attributes.altnames(&[*dice.of(&NAMES), "an-altname"]),
+            2 if dice.one_in(3) => attributes.altnames(&[dice.of(&NAMES), "an-altname"]),
             3 if dice.one_in(20) => attributes.bytes(11, &[0; 8]),
             _ => {}
         }
@@ -201,8 +209,8 @@ pub(super) fn any(dice: &mut Dice, watched: &Watched) -> Vec<u8> {
         attributes.number(13, 1_000);
         attributes.bytes(23, &[0; 100]);
     }
-    let family = *dice.of(&[0, 0, 0, 0, 7, 10]);
-    let kind = *dice.of(&[16, 16, 16, 17]);
+    let family = dice.of(&[0, 0, 0, 0, 7, 10]);
+    let kind = dice.of(&[16, 16, 16, 17]);
     link(kind, family, any_index(dice), &attributes)
 }
 
@@ -232,11 +240,11 @@ pub(super) fn mutate(dice: &mut Dice, message: &mut Vec<u8>) {
         match dice.below(8) {
             0..=2 if length > 0 => {
                 let at = dice.below(length);
-                message[at] = dice.word() as u8;
+                message[at] = dice.byte();
             }
             3 if length > 0 => {
                 let at = dice.below(length);
-                message[at] = message[at].wrapping_add(*dice.of(&[1, 4, 0xff, 0xfc]));
+                message[at] = message[at].wrapping_add(dice.of(&[1, 4, 0xff, 0xfc]));
             }
             4 => message.truncate(dice.below(length + 1)),
             5 => message.extend(std::iter::repeat_n(0, dice.below(20))),
