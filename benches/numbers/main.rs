@@ -1,11 +1,12 @@
 //! The numbers of the README, each as a ratio to what was measured beside it in the same run. `cargo bench` prints
-//! all of them, `cargo bench -- latency flaps footprint machine` those that are named. Nothing here judges a
+//! all of them, `cargo bench --bench numbers -- latency flaps` those that are named. Nothing here judges a
 //! time; a contestant that does not do its work, or does it wrongly, is an error.
 //!
 //! It needs `ip` and `cc`, and root or the right to make user namespaces; keepalived takes part where it is
 //! installed. `KEEPSTART_BENCH_ROUNDS` makes it shorter.
 
 mod flaps;
+mod flood;
 mod footprint;
 mod latency;
 mod machine;
@@ -17,9 +18,10 @@ use support::{floor, namespace};
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 4] = [
+const BENCHES: [(&str, Bench); 5] = [
     ("latency", latency::run),
     ("flaps", flaps::run),
+    ("flood", flood::run),
     ("footprint", footprint::run),
     ("machine", machine::run),
 ];

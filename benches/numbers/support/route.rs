@@ -26,6 +26,7 @@ const RTMGRP_IPV4_IFADDR: u32 = 0x10;
 /// The loopback's index in every namespace.
 const LOOPBACK: u32 = 1;
 const MESSAGE_BYTES_MAX: usize = 8192;
+const OBSERVER_BUFFER_BYTES: usize = 8 * 1024 * 1024;
 
 /// Changes addresses of the loopback.
 pub(crate) struct Route {
@@ -96,6 +97,9 @@ impl Observer {
     /// Subscribes in the namespace of the calling thread.
     pub(crate) fn open(address: Ipv4Addr) -> anyhow::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE).context("cannot open a netlink socket")?;
+        // As keepstart's: a flood is to be heard, not lost.
+        rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, OBSERVER_BUFFER_BYTES)
+            .context("cannot enlarge the receive buffer")?;
         socket
             .bind(&SocketAddr::new(0, RTMGRP_IPV4_IFADDR))
             .context("cannot subscribe")?;
