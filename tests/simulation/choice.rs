@@ -7,8 +7,8 @@ use std::time::Duration;
 pub(crate) enum Choices {
     /// Vigna's `SplitMix64`: every seed gives an endless, well-mixed sequence.
     Seed(u64),
-    /// Bytes from outside, eight a choice; zeros when they are used up.
-    #[expect(dead_code, reason = "a fuzz target drives the same world by bytes")]
+    /// Bytes from outside, two a choice; when they are used up, what a seed made of them gives.
+    #[cfg(fuzzing)]
     Bytes {
         /// The bytes.
         bytes: Vec<u8>,
@@ -18,6 +18,15 @@ pub(crate) enum Choices {
 }
 
 impl Choices {
+    /// The choices of a fuzzer.
+    #[cfg(fuzzing)]
+    pub(crate) fn bytes(bytes: &[u8]) -> Self {
+        Self::Bytes {
+            bytes: bytes.to_vec(),
+            at: 0,
+        }
+    }
+
     /// Any number.
     pub(crate) fn next(&mut self) -> u64 {
         match self {
@@ -27,13 +36,18 @@ impl Choices {
                 let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
                 z ^ (z >> 31)
             }
+            #[cfg(fuzzing)]
             Self::Bytes { bytes, at } => {
-                let mut word = [0; 8];
-                for (to, from) in word.iter_mut().zip(bytes.iter().skip(*at)) {
-                    *to = *from;
-                }
-                *at = (*at + 8).min(bytes.len());
-                u64::from_le_bytes(word)
+                let Some([low, high]) = bytes.get(*at..*at + 2) else {
+                    let seed = bytes.iter().fold(0, |seed: u64, byte| {
+                        seed.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte)
+                    });
+                    *self = Self::Seed(seed);
+                    return self.next();
+                };
+                *at += 2;
+                // Over the whole range, and small numbers for small bytes: a remainder is what they say.
+                u64::from(u16::from_le_bytes([*low, *high])) * 0x0001_0001_0001_0001
             }
         }
     }

@@ -3,6 +3,14 @@
 //!
 //! `KEEPSTART_SIM_FLIPS` sets how many flips are lived through (default one million), `KEEPSTART_SIM_SEED`
 //! runs one world alone. Every kind of trouble, and every check, has to come often enough in them. A world that goes wrong is lived through again with its last lines kept and shown.
+//!
+//! With `cfg(fuzzing)` it is a fuzz target instead (`fuzz/README.md`).
+
+#![cfg_attr(fuzzing, no_main)]
+#![cfg_attr(
+    fuzzing,
+    allow(dead_code, unused_imports, reason = "the tests are left out")
+)]
 
 mod agenda;
 mod begin;
@@ -12,6 +20,8 @@ mod count;
 mod debounce;
 mod disk;
 mod explained;
+#[cfg(fuzzing)]
+mod fuzz;
 mod happen;
 mod kernel;
 mod operator;

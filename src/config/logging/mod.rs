@@ -169,13 +169,13 @@ pub(super) fn read_file(file: &Path, base: &Path) -> (Option<Plan>, Faults) {
         }
     };
     match std::str::from_utf8(&bytes) {
-        Ok(text) => conf_text(text, file, base),
+        Ok(text) => parse_conf(text, file, base),
         Err(_) => unread("is not UTF-8; the log goes where it goes without it".into()),
     }
 }
 
-/// Checks the text of a logging.conf.
-fn conf_text(text: &str, file: &Path, base: &Path) -> (Option<Plan>, Faults) {
+/// Checks the text of a logging.conf as if `file` held it. Never touches the disk.
+pub fn parse_conf(text: &str, file: &Path, base: &Path) -> (Option<Plan>, Faults) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut notes = Notes {
         units: Vec::new(),

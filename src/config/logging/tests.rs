@@ -22,7 +22,7 @@ fn section(text: &str) -> (Plan, Vec<String>) {
 }
 
 fn conf(text: &str) -> (Option<Plan>, Vec<String>) {
-    let (plan, warnings) = conf_text(text, Path::new("/etc/logging.conf"), Path::new(BASE));
+    let (plan, warnings) = parse_conf(text, Path::new("/etc/logging.conf"), Path::new(BASE));
     (
         plan,
         warnings.list.iter().map(ToString::to_string).collect(),
