@@ -43,7 +43,7 @@ use crate::record::Recorded;
 use crate::report;
 use crate::state::{LockError, Paths, PathsError};
 
-use service::{Doors, Service, ServiceParts};
+use service::{Doors, Guests, Service, ServiceParts};
 
 /// Answers of the disk thread wait here for the reactor, one for each write whatever the number of instances.
 /// When it is full the disk thread writes again some seconds later and answers then.
@@ -161,11 +161,12 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     report::warnings(&loaded.warnings);
     let (config, scripts, units) = (loaded.config, loaded.scripts, loaded.units);
     enter_workspace(&config)?;
+    let guests = Guests::of(&config.application, paths)?;
     let prepared = prepare::prepare(&config, paths, options.entered)?;
     let runtime = new_runtime()?;
     let doors = {
         let _inside = runtime.enter();
-        Doors::open(&config, paths)?
+        Doors::open(&guests, paths)?
     };
     let mut follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
     follower.keep_within(options.log_room);
@@ -225,7 +226,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         let error = anyhow::Error::from(error);
         tracing::warn!("{error:#}");
     }
-    prepared.registration.remove();
+    drop(prepared.registration);
     result
 }
 

@@ -31,7 +31,7 @@ use crate::timeline::Timeline;
 
 use super::AppError;
 use super::scripts::ScriptLook;
-pub(super) use doors::Doors;
+pub(super) use doors::{Doors, Guests};
 use reload::{FileReader, Reading};
 
 /// How long the reactor may take to answer before it counts as hanging.

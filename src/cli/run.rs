@@ -19,7 +19,7 @@ use crate::app::{self, AppError, Entered, RunOptions};
 use crate::config::logging::Plan;
 use crate::config::{Config, LogLevel};
 use crate::control::socket::BindError;
-use crate::state::{LockError, Paths};
+use crate::state::{Absent, LockError, Paths};
 use crate::telemetry::{self, Destination, TelemetryOptions};
 
 /// How long the last lines of the log may take.
@@ -88,7 +88,29 @@ fn daemon(
     let record = record.map(record::open_for_daemon).transpose()?;
     let loaded = locate::read(&file)?;
     let paths = locate::paths(&loaded.config)?;
-    let log = destination(how, &paths)?;
+    let absent = Absent::of(&paths);
+    let ending = live(loaded, &paths, log_level, how, record);
+    match &ending {
+        // What is there is the other daemon's.
+        Err(Failure::Told {
+            code: Code::AlreadyRunning,
+            ..
+        })
+        | Ok(_) => {}
+        Err(_) => absent.remove(),
+    }
+    ending
+}
+
+/// Lives as the daemon of a file that has been read.
+fn live(
+    loaded: Loaded,
+    paths: &Paths,
+    log_level: Option<&str>,
+    how: How,
+    record: Option<(PathBuf, File)>,
+) -> Ending {
+    let log = destination(how, paths)?;
     let first_filter = filter(&loaded.config, log_level)?;
     let guard = telemetry::init(TelemetryOptions {
         destination: log,
@@ -96,7 +118,7 @@ fn daemon(
         plan: plan(&loaded.config).cloned(),
     })
     .map_err(|error| Failure::of(Code::System, error))?;
-    let log = log_file(&paths);
+    let log = log_file(paths);
     let on_ready: Box<dyn FnOnce()> = match how {
         How::Foreground { .. } => Box::new(|| {}),
         How::Detached => Box::new(move || {
@@ -136,7 +158,7 @@ fn daemon(
         entered,
         record,
     };
-    let result = app::run(loaded, &paths, options);
+    let result = app::run(loaded, paths, options);
     let ending = result.map(|()| Code::Fine).map_err(failure);
     if let Err(Failure::Told { message, .. }) = &ending
         && how == How::Detached

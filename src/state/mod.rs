@@ -2,6 +2,7 @@
 //! record of this boot and the epochs of all boots. Called at start-up and shutdown, by the disk thread and
 //! (the run record's one write before and after a spawn) by the spawner threads; never by the reactor thread.
 
+mod absent;
 pub mod boot;
 pub mod directories;
 pub mod epochs;
@@ -11,6 +12,7 @@ pub mod paths;
 pub mod register;
 pub mod run_log;
 
+pub use absent::Absent;
 pub use boot::BootId;
 pub use epochs::Epochs;
 pub use files::Finding;

@@ -96,7 +96,7 @@ pub enum RegisterError {
     },
 }
 
-/// A daemon's entries, and their locks.
+/// A daemon's entries, and their locks; dropped when it ends.
 #[derive(Debug, Default)]
 pub struct Registration {
     held: Vec<(Lock, PathBuf)>,
@@ -143,9 +143,10 @@ impl Registration {
         Ok((registration, troubles))
     }
 
-    /// Removes the entries at an orderly end.
-    pub fn remove(self) {
-        for (lock, entry) in self.held {
+/// Removes the entries at an orderly end, and where the daemon came to nothing.
+impl Drop for Registration {
+    fn drop(&mut self) {
+        for (lock, entry) in self.held.drain(..) {
             // What cannot be removed is not believed either, when the lock is free.
             let _ = fs::remove_file(entry);
             let _ = lock.remove();

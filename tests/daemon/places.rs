@@ -311,3 +311,46 @@ fn directories_that_cannot_be_made_end_every_start_alike() {
         },
     );
 }
+
+#[test]
+fn a_start_that_comes_to_nothing_leaves_nothing() {
+    netns::run(
+        "places::a_start_that_comes_to_nothing_leaves_nothing",
+        || {
+            let world = machine();
+            let hooks = CONFIG.lines().nth(1).unwrap();
+            let start = |application: &str| {
+                world.write(
+                    "config.yaml",
+                    &format!("application: {{{application}}}\n{hooks}\n"),
+                );
+                let said = world.keepstart(&["start"]);
+                assert_eq!(said.code, 78, "{application}: {said:?}");
+            };
+            let left = |directory: &str| {
+                let inside = fs::read_dir(directory).into_iter().flatten();
+                inside
+                    .map(|entry| entry.unwrap().path())
+                    .collect::<Vec<_>>()
+            };
+            for fault in [
+                "pidfile: HERE/nowhere/pid",
+                "control-group: no-such-group",
+                "control-readers: no-such-group",
+                "runtime-dir: /proc/nowhere",
+            ] {
+                start(fault);
+                assert_eq!(left("/var/lib/keepstart"), Vec::<PathBuf>::new(), "{fault}");
+                assert_eq!(left("/run/keepstart"), Vec::<PathBuf>::new(), "{fault}");
+            }
+            // What was there before stays, and so does what a log says of it.
+            fs::create_dir(world.path("run")).unwrap();
+            start("runtime-dir: HERE/run, state-dir: HERE/state, pidfile: HERE/nowhere/pid");
+            assert!(world.exists("run") && !world.exists("state"));
+            start("daemon: true, pidfile: HERE/nowhere/pid");
+            let log = only_directory("/var/lib/keepstart").join("keepstart.log");
+            let log = fs::read_to_string(log).unwrap();
+            assert!(log.contains("nowhere/pid"), "{log}");
+        },
+    );
+}

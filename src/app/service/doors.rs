@@ -6,7 +6,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook_tokio::Signals;
 
 use super::super::AppError;
-use crate::config::{Application, Config};
+use crate::config::Application;
 use crate::control::peer::Door;
 use crate::control::server::Listeners;
 use crate::control::socket::{self, Access};
@@ -19,34 +19,51 @@ pub(in crate::app) struct Doors {
     pub(super) listeners: Listeners,
 }
 
+/// Who may come in by the sockets.
+pub(in crate::app) struct Guests {
+    steering: Access,
+    reading: Option<Access>,
+}
+
+impl Guests {
+    /// Asks for the groups of the file. Before anything of the daemon is on the disk: a group that does not exist is a
+    /// fault of the file.
+    pub(in crate::app) fn of(application: &Application, paths: &Paths) -> Result<Self, AppError> {
+        let at = |path: PathBuf| move |source| AppError::Control { path, source };
+        let group = application.control_group.as_deref();
+        let steering = Access::of_group(group).map_err(at(paths.control_socket()))?;
+        let reading = application.control_readers.as_ref();
+        let reading = reading.map(Access::of_readers).transpose();
+        let reading = reading.map_err(at(paths.status_socket()))?;
+        Ok(Self { steering, reading })
+    }
+}
+
 impl Doors {
     /// Installs the signal handlers and makes the control socket, within a runtime.
-    pub(in crate::app) fn open(config: &Config, paths: &Paths) -> Result<Self, AppError> {
+    pub(in crate::app) fn open(guests: &Guests, paths: &Paths) -> Result<Self, AppError> {
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
             .map_err(AppError::system("install the signal handlers"))?;
-        let listeners = listeners(&config.application, paths)?;
+        let listeners = listeners(guests, paths)?;
         Ok(Self { signals, listeners })
     }
 }
 
-fn listeners(application: &Application, paths: &Paths) -> Result<Listeners, AppError> {
+fn listeners(guests: &Guests, paths: &Paths) -> Result<Listeners, AppError> {
     let at = |path: PathBuf| move |source| AppError::Control { path, source };
     let (control, status) = (paths.control_socket(), paths.status_socket());
-    let group = application.control_group.as_deref();
-    let access = Access::of_group(group).map_err(at(control.clone()))?;
-    let steering = socket::bind(&control, access).map_err(at(control))?;
-    let reading = match &application.control_readers {
-        Some(readers) => {
-            let bound =
-                Access::of_readers(readers).and_then(|access| socket::bind(&status, access));
-            Some(bound.map_err(at(status))?)
-        }
+    let steering = socket::bind(&control, guests.steering).map_err(at(control))?;
+    let reading = match guests.reading {
+        Some(access) => Some(socket::bind(&status, access).map_err(at(status))?),
         None => {
             socket::unbind(&status).map_err(at(status))?;
             None
         }
     };
-    let door = group.map_or(Door::Own, |_| Door::Steering);
+    let door = match guests.steering {
+        Access::Owner => Door::Own,
+        Access::Group(_) | Access::Everybody => Door::Steering,
+    };
     Ok(Listeners {
         steering,
         door,
