@@ -2,14 +2,18 @@
 //! says on stdout, in one line, how the start went. Runs on the main thread, which the daemon then takes
 //! over.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::thread::set_name;
 use serde::{Deserialize, Serialize};
 
 use super::arguments::Run;
@@ -17,13 +21,32 @@ use super::exit::{Code, Ending, Failure};
 use super::{locate, record};
 use crate::app::{self, AppError, Entered, RunOptions};
 use crate::config::logging::Plan;
-use crate::config::{Config, LogLevel};
+use crate::config::{Config, Loaded, LogLevel};
 use crate::control::socket::BindError;
 use crate::state::{Absent, LockError, Paths};
 use crate::telemetry::{self, Destination, TelemetryOptions};
 
+/// What this program is called.
+const NAME: &str = "keepstart";
+
 /// How long the last lines of the log may take.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// This program, to be run once more, also where its file has been replaced by a newer one meanwhile; under the name
+/// by which people look for it.
+pub(super) fn this_program() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(NAME);
+    command
+}
+
+/// Takes the name that `ps` and `pgrep` show (proc_pid_comm(5)): of a program that was run as [`this_program`] it
+/// would be `exe`.
+fn take_name() {
+    let name = CString::new(NAME).unwrap_or_default();
+    // A daemon by another name is one all the same.
+    let _ = set_name(&name);
+}
 
 /// How the start of a detached daemon went; one line of JSON from it to `start`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -46,6 +69,10 @@ pub(super) enum Started {
 
 pub(super) fn run(given: Option<&Path>, log_level: Option<&str>, how: &Run) -> Ending {
     let record = how.record.as_deref();
+    // Before there is another thread, which would be given the old one.
+    if how.detached || how.demo {
+        take_name();
+    }
     if !how.detached {
         let how = How::Foreground {
             receive_buffer_bytes: how.receive_buffer,

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,7 +13,7 @@ use super::arguments::Run;
 use super::exit::{Code, Ending, Failure};
 use super::locate;
 use super::out::Out;
-use super::run::{self, Started};
+use super::run::{self, Started, this_program};
 use crate::config::Daemon;
 use crate::state::{Lock, register};
 
@@ -83,7 +83,7 @@ pub(super) fn start(
 /// long. A process of its own looks: one whose file server does not answer cannot always be killed, and would keep
 /// this one from ending if it were a part of it.
 fn warn_of_scripts(out: Out, file: &Path) {
-    let child = Command::new("/proc/self/exe")
+    let child = this_program()
         .arg("--config")
         .arg(file)
         .arg("validate")
@@ -117,7 +117,7 @@ fn warn_of_scripts(out: Out, file: &Path) {
 }
 
 fn spawn(file: &Path, log_level: Option<&str>, record: Option<&Path>) -> io::Result<Child> {
-    let mut command = Command::new("/proc/self/exe");
+    let mut command = this_program();
     command.args(["run", "--detached", "--config"]).arg(file);
     if let Some(level) = log_level {
         command.arg("--log-level").arg(OsStr::new(level));

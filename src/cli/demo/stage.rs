@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 
 use crate::cli::exit::{Code, Failure};
 use crate::cli::locate;
+use crate::cli::run::this_program;
 use crate::config;
 use crate::control::client::Client;
 use crate::machine::job::JobId;
@@ -118,7 +119,7 @@ impl Stage {
     /// Starts the daemon as a process of its own, as a person would.
     pub(super) fn start_daemon(&mut self) -> Result<(), Failure> {
         let started = File::create(self.log_file()).and_then(|log| {
-            Command::new("/proc/self/exe")
+            this_program()
                 .args(["--log-level", "info", "--config"])
                 .arg(self.directory.join("config.yaml"))
                 .args(["run", "--demo"])
