@@ -74,8 +74,11 @@ fn a_faulty_file_stops_neither_the_daemon_nor_its_commands() {
         .expect(78, "", "config.yaml:14:5: unknown key");
     home.run(&["start"])
         .expect(78, "", "config.yaml:14:5: unknown key");
-    home.run(&["status"])
-        .expect(0, "default  MASTER", "the configuration has faults");
+    home.run(&["status"]).expect(
+        0,
+        "default  MASTER",
+        "config.yaml has faults (see `keepstart validate`)",
+    );
     home.run(&["stop"]).expect(0, "stopped", "");
 }
 

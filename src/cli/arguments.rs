@@ -30,8 +30,8 @@ Exit codes:
    1  something failed, or will (doctor)    71  the system refused
    2  the command line is wrong             74  the output could not be written
    3  no daemon runs                        75  a daemon of this configuration runs already
-   4  status: a role is UNKNOWN, or the     77  not allowed
-       daemon is there and does not answer;  78  the configuration has faults, or a place that it
+   4  the daemon is there and does not       77  not allowed
+       answer; status: a role is UNKNOWN;    78  the configuration has faults, or a place that it
        doctor: not all could be looked at        leads to (workspace, runtime-dir, state-dir,
                                                 pidfile, control-group) cannot be used";
 

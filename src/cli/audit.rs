@@ -19,10 +19,10 @@ pub(super) fn audit(out: Out, given: Option<&Path>, instance: Option<InstanceNam
         .map_or("all instances".to_owned(), ToString::to_string);
     client
         .ask(&Request::Audit(instance))
-        .map_err(|error| target.failure(error))?;
+        .map_err(|error| target.failure(&client, error))?;
     client
         .answer(PATIENCE)
-        .map_err(|error| target.failure(error))?;
+        .map_err(|error| target.failure(&client, error))?;
     out.line(&format!(
         "audit of {what} begun; `keepstart status` shows what comes of it"
     ))?;

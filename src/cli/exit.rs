@@ -13,7 +13,7 @@ pub(super) enum Code {
     Usage,
     /// There is no daemon.
     NoDaemon,
-    /// A role is UNKNOWN, or the daemon or its reactor does not answer.
+    /// A role is UNKNOWN, or the daemon or its reactor is there and does not answer.
     Uncertain,
     /// EX_DATAERR: a recording cannot be replayed.
     Recording,

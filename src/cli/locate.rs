@@ -1,10 +1,16 @@
 //! Which configuration a command is about, and where the daemon of it is. Reads the disk, at the start of
 //! each command.
 
+use std::cell::Cell;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::Access;
+use rustix::io::Errno;
 
 use super::exit::{Code, Failure};
 use super::out::Out;
+use super::silent::Silent;
 use crate::config::{self, Config, Faults, Loaded};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::ErrorCode;
@@ -82,10 +88,7 @@ impl Target {
                     None if runs => Ok(Vec::new()),
                     None => return Err(faulty(&error)),
                 };
-                out.note(
-                    "keepstart: the configuration has faults (see `keepstart validate`); \
-                     its daemon is looked for all the same",
-                );
+                out.note(&unusable(&file));
                 (None, places)
             }
         };
@@ -142,11 +145,7 @@ impl Target {
     }
 
     /// What a failed conversation with the daemon means for a command.
-    #[expect(
-        clippy::unused_self,
-        reason = "only who has found a daemon can have had a conversation"
-    )]
-    pub(super) fn failure(&self, error: ClientError) -> Failure {
+    pub(super) fn failure(&self, client: &Client, error: ClientError) -> Failure {
         match error {
             ClientError::Refused(refusal) if refusal.code == ErrorCode::UnknownInstance => {
                 Failure::of(Code::Failed, refusal)
@@ -156,9 +155,6 @@ impl Target {
             }
             other @ (ClientError::NoDaemon { .. }
             | ClientError::Connect { .. }
-            | ClientError::Broken(_)
-            | ClientError::Closed
-            | ClientError::TimedOut(_)
             | ClientError::Refused(_)
             | ClientError::Garbled(_)) => Failure::of(Code::Unavailable, other),
         }
@@ -180,6 +176,12 @@ fn connect_to_entered(entry: &Entry) -> Result<Client, Option<Failure>> {
 }
 
 /// Connects to the daemon of a place that the file leads to; `None`: none is there.
+            ClientError::TimedOut(_) | ClientError::Closed | ClientError::Broken(_) => {
+                match Silent::of(client) {
+                    Some(silent) => silent.failure(&self.file, &error),
+                    None => Failure::of(Code::Unavailable, error),
+                }
+            }
 fn connect_to_configured(place: &Paths) -> Result<Client, Option<Failure>> {
     place
         .check_for_client()
@@ -197,11 +199,22 @@ fn connect_to(control: &Path, status: &Path, lock: &Path) -> Result<Client, Opti
     if let Ok(Some(holder @ Holder::Unborn { .. })) = Lock::holder(lock) {
         let message = format!("keepstart: no daemon runs: {holder}");
         return Err(Some(Failure::told(Code::NoDaemon, message)));
+/// That the file cannot be used, and that its daemon is looked for all the same.
+fn unusable(file: &Path) -> String {
+    let shown = file.display();
+    let what = match rustix::fs::access(file, Access::READ_OK) {
+        Ok(()) => format!("{shown} has faults (see `keepstart validate`)"),
+        Err(Errno::NOENT) => format!("{shown} is not there any more"),
+        Err(errno) => format!("{shown} cannot be read ({})", io::Error::from(errno)),
+    };
+    format!("keepstart: {what}; the daemon that was started with it is looked for all the same")
+}
+
     }
     let connected = Client::connect(control).or_else(|error| {
         // Who may not steer may perhaps read, and is told by the daemon where that is not enough.
         if let ClientError::Connect { source, .. } = &error
-            && source.kind() == std::io::ErrorKind::PermissionDenied
+            && source.kind() == io::ErrorKind::PermissionDenied
         {
             return Client::connect(status).map_err(|_| error);
         }
@@ -219,7 +232,7 @@ fn connect_to(control: &Path, status: &Path, lock: &Path) -> Result<Client, Opti
             Ok(None) | Err(_) => None,
         },
         ClientError::Connect { path, source }
-            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            if source.kind() == io::ErrorKind::PermissionDenied =>
         {
             let message = format!(
                 "keepstart: not allowed to talk to the daemon at {}: it belongs to another user, who can let \

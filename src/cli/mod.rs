@@ -12,6 +12,7 @@ mod record;
 mod reload;
 mod replay;
 mod run;
+mod silent;
 mod start;
 mod status;
 mod stop;

@@ -23,7 +23,7 @@ pub(super) fn record(out: Out, given: Option<&Path>, output: Option<&Path>) -> E
     let mut client = target.connect()?;
     client
         .ask(&Request::Record)
-        .map_err(|error| target.failure(error))?;
+        .map_err(|error| target.failure(&client, error))?;
     let mut next = || match client.answer(PATIENCE) {
         Ok(Answer::Record(line)) => Ok(Some(line)),
         Ok(Answer::Recorded { .. }) => Ok(None),
@@ -31,7 +31,7 @@ pub(super) fn record(out: Out, given: Option<&Path>, output: Option<&Path>) -> E
             Code::Unavailable,
             "keepstart: the daemon answered something else",
         )),
-        Err(error) => Err(target.failure(error)),
+        Err(error) => Err(target.failure(&client, error)),
     };
     // A daemon that refuses leaves a file of that name as it is.
     let mut line = next()?;

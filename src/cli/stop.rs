@@ -42,17 +42,17 @@ pub(super) fn stop(out: Out, given: Option<&Path>) -> Ending {
     let daemon = client
         .daemon()
         .map_err(|error| Failure::of(Code::System, error))?;
-    // What runs before the end is what the daemon knows best; without it the end is not held up.
-    let services = services(&target).unwrap_or_default();
+    // What runs before the end is what the daemon knows best. One that does not even tell that takes no order.
+    let services = services(&target)?;
     client
         .ask(&Request::Stop)
-        .map_err(|error| target.failure(error))?;
+        .map_err(|error| target.failure(&client, error))?;
     match client.answer(PATIENCE) {
         // A daemon with nothing to wait for may be gone before its answer is, and one that is ending
         // already says so: what counts is that the process ends.
         Ok(_) | Err(ClientError::Closed | ClientError::Broken(_)) => {}
         Err(ClientError::Refused(refusal)) if refusal.code == ErrorCode::Unavailable => {}
-        Err(error) => return Err(target.failure(error)),
+        Err(error) => return Err(target.failure(&client, error)),
     }
     wait(out, &target, &daemon)?;
     out.line(&format!("stopped (process {})", daemon.pid()))?;
@@ -86,29 +86,93 @@ fn wait(out: Out, target: &Target, daemon: &DaemonProcess) -> Result<(), Failure
     Ok(())
 }
 
-fn services(target: &Target) -> Option<Vec<InstanceStatus>> {
-    let mut client = target.connect().ok()?;
-    Some(client.status(None, PATIENCE).ok()?.instances)
+fn services(target: &Target) -> Result<Vec<InstanceStatus>, Failure> {
+    // A daemon that is ending may be gone by now, and then there is nothing to tell.
+    let Ok(mut client) = target.connect() else {
+        return Ok(Vec::new());
+    };
+    match client.status(None, PATIENCE) {
+        Ok(status) => Ok(status.instances),
+        Err(error @ ClientError::TimedOut(_)) => Err(target.failure(&client, error)),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
-/// Which services go on running, as the file says.
-fn left_running(target: &Target, services: &[InstanceStatus]) -> Option<String> {
-    let settings = &target.config.as_ref()?.settings.instances;
-    let keeps = |instance: &&std::sync::Arc<InstanceSettings>| instance.on_exit == Release::Keep;
-    let runs = |name: &str| {
-        let found = services.iter().find(|status| status.name.as_str() == name);
-        found.is_some_and(|status| status.service != Knowledge::Stopped)
-    };
-    let names: Vec<_> = settings
-        .iter()
-        .filter(keeps)
-        .map(|instance| instance.name.as_str())
-        .filter(|name| runs(name))
-        .collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "left running, as the file says (on-exit: keep): {}",
-            names.join(", ")
-        )
-    })
+/// Which services go on running: the daemon knows what its file said when it read it.
+fn left_running(services: &[InstanceStatus]) -> Option<String> {
+    let kept = services.iter().filter_map(|status| {
+        let is_kept = status.on_exit == Some(Release::Keep) && !status.leaving;
+        let how = is_kept.then(|| how_left(status))??;
+        Some(format!("{}{how}", status.name))
+    });
+    let names: Vec<_> = kept.collect();
+    (!names.is_empty()).then(|| format!("left running (on-exit: keep): {}", names.join(", ")))
+}
+
+/// What is added to the name of a service that goes on running; `None`: it does not.
+fn how_left(status: &InstanceStatus) -> Option<&'static str> {
+    let job = status.job.as_ref().map(|job| job.action);
+    match (job, status.service) {
+        (Some(Action::Start), _) => Some(" (its start was under way)"),
+        (Some(Action::Stop), _) => Some(" (its stop was under way)"),
+        (Some(Action::IsRunning) | None, Knowledge::Stopped) => None,
+        (Some(Action::IsRunning) | None, Knowledge::Running) => Some(""),
+        (Some(Action::IsRunning) | None, Knowledge::Partly) => Some(" (in part)"),
+        (Some(Action::IsRunning) | None, Knowledge::Maybe) => Some(" (perhaps: it is not known)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::samples::{time, view};
+    use crate::control::status::Freshness;
+    use crate::machine::job::{JobId, Means};
+    use crate::machine::reason::Reason;
+    use crate::machine::view::{InstanceView, JobView};
+
+    fn instance(name: &str, change: impl FnOnce(&mut InstanceView)) -> InstanceStatus {
+        let mut view = (*view(1, name)).clone();
+        change(&mut view);
+        InstanceStatus::of(&view, time(20_000), Freshness::Fresh)
+    }
+
+    fn with_job(view: &mut InstanceView, action: Action) {
+        view.job = Some(JobView {
+            job: JobId { life: 1, number: 2 },
+            action,
+            reason: Reason::RoleGained,
+            started: time(19_000),
+            pid: Some(77),
+            means: Means::Process,
+            adopted: false,
+        });
+    }
+
+    #[test]
+    fn what_is_left_is_what_the_daemon_keeps_and_what_may_run() {
+        let services = [
+            instance("down", |view| view.knowledge = Knowledge::Stopped),
+            instance("ended", |view| {
+                let settings = std::sync::Arc::make_mut(&mut view.settings);
+                settings.on_exit = Release::Stop;
+            }),
+            instance("gone", |view| view.leaving = true),
+            instance("up", |_| {}),
+            instance("unclear", |view| view.knowledge = Knowledge::Maybe),
+            instance("rising", |view| {
+                view.knowledge = Knowledge::Stopped;
+                with_job(view, Action::Start);
+            }),
+            instance("asked", |view| {
+                view.knowledge = Knowledge::Stopped;
+                with_job(view, Action::IsRunning);
+            }),
+        ];
+        assert_eq!(
+            left_running(&services).expect("a line"),
+            "left running (on-exit: keep): up, unclear (perhaps: it is not known), rising (its start was under way)"
+        );
+        assert_eq!(left_running(&services[..3]), None);
+    }
 }

@@ -33,3 +33,4 @@ mod security;
 mod signals;
 mod systemd;
 mod timeline;
+mod told;

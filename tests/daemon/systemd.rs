@@ -1,12 +1,11 @@
 //! The talk with systemd, whose part the test plays: what is said on the notification socket, and when.
 
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::held::Held;
+use crate::held::Freeze;
 use crate::netns::{self, ip};
 use crate::wait::wait_until;
 use crate::world::{Daemon, PATIENCE, VIP, World, ms, pause};
@@ -200,33 +199,4 @@ fn a_reactor_that_hangs_shows_no_sign_of_life() {
             daemon.end();
         },
     );
-}
-
-/// One thread of a daemon stopped, as a tracer does it (`PTRACE_SEIZE`, `PTRACE_INTERRUPT`), until this is dropped.
-/// The tracer is a Python process, whose end lets the thread go on.
-struct Freeze {
-    _held: Held,
-}
-
-impl Freeze {
-    fn of_thread(world: &World, pid: u32, name: &str) -> Self {
-        let tasks = std::fs::read_dir(format!("/proc/{pid}/task"))
-            .unwrap()
-            .flatten();
-        let is_it = |task: &PathBuf| {
-            std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name)
-        };
-        let task = tasks
-            .map(|task| task.path())
-            .find(is_it)
-            .expect("a thread of that name");
-        let script = "import ctypes, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n\
-                      for request in (0x4206, 0x4207):\n    \
-                      if libc.ptrace(request, int(sys.argv[2]), None, None): sys.exit(ctypes.get_errno())\n\
-                      open(sys.argv[1], 'w').close()\nsys.stdin.read()\n";
-        let task = task.file_name().unwrap().to_owned();
-        Self {
-            _held: Held::by(world, script, "frozen", [task]),
-        }
-    }
 }

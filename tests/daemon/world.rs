@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -43,6 +43,18 @@ pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl Said {
+    #[track_caller]
+    pub(crate) fn of(output: &Output) -> Self {
+        let code = output.status.code();
+        Self {
+            code: code.unwrap_or_else(|| panic!("it was killed: {:?}", output.status.signal())),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
 }
 
 impl World {
@@ -362,14 +374,7 @@ impl Drop for Daemon {
 /// Runs a command to its end, which has to come.
 #[track_caller]
 pub(crate) fn said(mut command: Command) -> Said {
-    let output = command.output().expect("run the command");
-    let code = output.status.code();
-    Said {
-        code: code
-            .unwrap_or_else(|| panic!("{command:?} was killed: {:?}", output.status.signal())),
-        out: String::from_utf8_lossy(&output.stdout).into_owned(),
-        err: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    Said::of(&command.output().expect("run the command"))
 }
 
 fn processes() -> impl Iterator<Item = u32> {

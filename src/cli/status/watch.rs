@@ -37,7 +37,9 @@ pub(super) fn watch(out: Out, target: &Target, what: &arguments::Status) -> Endi
         match follow(&mut client, out, what) {
             Ok(never) => match never {},
             Err(Lost::Failure(failure)) => return Err(failure),
-            Err(Lost::Client(error @ ClientError::Refused(_))) => return Err(target.failure(error)),
+            Err(Lost::Client(error @ ClientError::Refused(_))) => {
+                return Err(target.failure(&client, error));
+            }
             Err(Lost::Client(error)) => {
                 out.note(&format!("keepstart: {error}; waiting for the daemon"));
             }

@@ -25,7 +25,7 @@ pub(super) fn timeline(out: Out, given: Option<&Path>, what: &arguments::Timelin
     let mut client = target.connect()?;
     let answer = client
         .timeline(what.instance.clone(), Some(what.last), PATIENCE)
-        .map_err(|error| target.failure(error))?;
+        .map_err(|error| target.failure(&client, error))?;
     if what.json {
         let json = serde_json::to_string_pretty(&answer);
         out.line(&json.map_err(|error| Failure::of(Code::Failed, error))?)?;

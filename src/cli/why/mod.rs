@@ -30,7 +30,7 @@ pub(super) fn why(out: Out, given: Option<&Path>, what: &arguments::Why) -> Endi
     let mut client = target.connect()?;
     let said = client
         .why(name, PATIENCE)
-        .map_err(|error| target.failure(error))?;
+        .map_err(|error| target.failure(&client, error))?;
     if what.json {
         let json = serde_json::to_string_pretty(&said);
         out.line(&json.map_err(|error| Failure::of(Code::Failed, error))?)?;
@@ -45,7 +45,7 @@ fn only(out: Out, target: &Target) -> Result<Option<InstanceName>, Failure> {
     let mut client = target.connect()?;
     let status = client
         .status(None, PATIENCE)
-        .map_err(|error| target.failure(error))?;
+        .map_err(|error| target.failure(&client, error))?;
     match &status.instances[..] {
         [one] => return Ok(Some(one.name.clone())),
         [] => out.line("no instance configured")?,
