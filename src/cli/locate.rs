@@ -14,8 +14,10 @@ use super::silent::Silent;
 use crate::config::{self, Config, Faults, Loaded};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::ErrorCode;
-use crate::state::register::{self, Entry};
+use crate::state::register::{self, Entry, Theirs};
 use crate::state::{Caller, Holder, Lock, Paths};
+
+const ROOT: u32 = 0;
 
 /// Where a configuration is looked for when none is named.
 const PLACES: [&str; 2] = ["config.yaml", "/etc/keepstart/config.yaml"];
@@ -68,6 +70,9 @@ pub(super) struct Target {
     /// What the file says now; `None` where it is faulty.
     pub(super) config: Option<Config>,
     uid: u32,
+    out: Out,
+    /// Whether it was said whose daemon it is.
+    owner_told: Cell<bool>,
 }
 
 impl Target {
@@ -76,7 +81,8 @@ impl Target {
     pub(super) fn find(out: Out, given: Option<&Path>) -> Result<Self, Failure> {
         let file = config_file(given)?;
         let caller = caller()?;
-        let runs = !register::find(&file, caller.uid).is_empty();
+        let runs = !register::find(&file, caller.uid).is_empty()
+            || (caller.uid == ROOT && !register::of_others(&file).is_empty());
         let (config, places) = match config::load(&file) {
             Ok(loaded) => {
                 let places = Places::of(&loaded.config).candidates(&file, &caller);
@@ -102,13 +108,39 @@ impl Target {
             places,
             config,
             uid: caller.uid,
+            out,
+            owner_told: Cell::new(false),
         })
     }
 
-    /// Connects to the daemon: the caller's own, else root's. First to one that says where it is, then where the
-    /// file says. Where none is, a place that may not be looked into, or that is not as it should be, says more than
-    /// one where nothing is.
+    /// Connects to the daemon: the caller's own, else root's, and for root then that of another user, which root is
+    /// told.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
+        let nobodys = match self.connect_to_own() {
+            Ok(client) => return Ok(self.told_whose(client)),
+            Err(failure) => failure,
+        };
+        let others = (self.uid == ROOT).then(|| register::of_others(&self.file));
+        let mut others = others.into_iter().flatten();
+        let found = others.find_map(|theirs| connect_to_theirs(&theirs));
+        found.map(|client| self.told_whose(client)).ok_or(nobodys)
+    }
+
+    /// Says to root whose daemon it is, if it is another's.
+    fn told_whose(&self, client: Client) -> Client {
+        let owner = client.daemon().map_or(self.uid, |daemon| daemon.uid());
+        if self.uid == ROOT && owner != ROOT && !self.owner_told.replace(true) {
+            self.out.note(&format!(
+                "keepstart: root runs no daemon with {}; this is the one of user {owner}",
+                self.file.display()
+            ));
+        }
+        client
+    }
+
+    /// Connects first to a daemon that says where it is, then where the file says. Where none is, a place that may not
+    /// be looked into, or that is not as it should be, says more than one where nothing is.
+    fn connect_to_own(&self) -> Result<Client, Failure> {
         let mut telling = None;
         // Looked up each time: `--watch` follows a daemon over its restarts.
         for entry in register::find(&self.file, self.uid) {
@@ -147,6 +179,12 @@ impl Target {
     /// What a failed conversation with the daemon means for a command.
     pub(super) fn failure(&self, client: &Client, error: ClientError) -> Failure {
         match error {
+            ClientError::TimedOut(_) | ClientError::Closed | ClientError::Broken(_) => {
+                match Silent::of(client) {
+                    Some(silent) => silent.failure(&self.file, &error),
+                    None => Failure::of(Code::Unavailable, error),
+                }
+            }
             ClientError::Refused(refusal) if refusal.code == ErrorCode::UnknownInstance => {
                 Failure::of(Code::Failed, refusal)
             }
@@ -159,6 +197,17 @@ impl Target {
             | ClientError::Garbled(_)) => Failure::of(Code::Unavailable, other),
         }
     }
+}
+
+/// That the file cannot be used, and that its daemon is looked for all the same.
+fn unusable(file: &Path) -> String {
+    let shown = file.display();
+    let what = match rustix::fs::access(file, Access::READ_OK) {
+        Ok(()) => format!("{shown} has faults (see `keepstart validate`)"),
+        Err(Errno::NOENT) => format!("{shown} is not there any more"),
+        Err(errno) => format!("{shown} cannot be read ({})", io::Error::from(errno)),
+    };
+    format!("keepstart: {what}; the daemon that was started with it is looked for all the same")
 }
 
 /// Connects to a daemon that says where it is; `None`: it is not there after all.
@@ -175,13 +224,18 @@ fn connect_to_entered(entry: &Entry) -> Result<Client, Option<Failure>> {
     }
 }
 
+/// Connects to a daemon of an ordinary user, if it is the process that it is said to be.
+fn connect_to_theirs(theirs: &Theirs) -> Option<Client> {
+    if !theirs.has_a_socket() {
+        return None;
+    }
+    let client = Client::connect(&theirs.entry.control_socket()).ok()?;
+    let daemon = client.daemon().ok()?;
+    let is_it = u32::try_from(daemon.pid()) == Ok(theirs.entry.pid) && daemon.uid() == theirs.uid;
+    is_it.then_some(client)
+}
+
 /// Connects to the daemon of a place that the file leads to; `None`: none is there.
-            ClientError::TimedOut(_) | ClientError::Closed | ClientError::Broken(_) => {
-                match Silent::of(client) {
-                    Some(silent) => silent.failure(&self.file, &error),
-                    None => Failure::of(Code::Unavailable, error),
-                }
-            }
 fn connect_to_configured(place: &Paths) -> Result<Client, Option<Failure>> {
     place
         .check_for_client()
@@ -199,17 +253,6 @@ fn connect_to(control: &Path, status: &Path, lock: &Path) -> Result<Client, Opti
     if let Ok(Some(holder @ Holder::Unborn { .. })) = Lock::holder(lock) {
         let message = format!("keepstart: no daemon runs: {holder}");
         return Err(Some(Failure::told(Code::NoDaemon, message)));
-/// That the file cannot be used, and that its daemon is looked for all the same.
-fn unusable(file: &Path) -> String {
-    let shown = file.display();
-    let what = match rustix::fs::access(file, Access::READ_OK) {
-        Ok(()) => format!("{shown} has faults (see `keepstart validate`)"),
-        Err(Errno::NOENT) => format!("{shown} is not there any more"),
-        Err(errno) => format!("{shown} cannot be read ({})", io::Error::from(errno)),
-    };
-    format!("keepstart: {what}; the daemon that was started with it is looked for all the same")
-}
-
     }
     let connected = Client::connect(control).or_else(|error| {
         // Who may not steer may perhaps read, and is told by the daemon where that is not enough.

@@ -108,10 +108,11 @@ impl Client {
     ///
     /// The system does not tell.
     pub fn daemon(&self) -> io::Result<DaemonProcess> {
-        let pid = socket_peercred(self.reader.get_ref())?.pid;
+        let peer = socket_peercred(self.reader.get_ref())?;
+        let (pid, uid) = (peer.pid, peer.uid.as_raw());
         // While the connection stands, its number has not passed to another process.
         let handle = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(DaemonProcess { pid, handle })
+        Ok(DaemonProcess { pid, uid, handle })
     }
 
     /// Sends the request.
@@ -315,6 +316,7 @@ fn connect_within(path: &Path, deadline: Duration) -> Result<UnixStream, Errno> 
 #[derive(Debug)]
 pub struct DaemonProcess {
     pid: Pid,
+    uid: u32,
     handle: OwnedFd,
 }
 
@@ -322,6 +324,11 @@ impl DaemonProcess {
     /// Its number.
     pub fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
+    }
+
+    /// Whose it is.
+    pub fn uid(&self) -> u32 {
+        self.uid
     }
 
     /// Waits until the process has ended; `false` when `patience` was over before.

@@ -10,10 +10,13 @@
 //! An entry is only worth what the lock beside it says: the daemon holds that until its process ends, so what a
 //! killed one has left is not believed. The lock also keeps two daemons from running one file from different places.
 //! Two directories for ordinary users, because logind removes its own when the user has logged out everywhere, and
-//! the other may be private to a service. The entries of root and one's own are believed, of nobody else.
+//! the other may be private to a service. The entries of root and one's own are believed, of nobody else; root finds
+//! those of ordinary users by `others`, which takes nothing on their word.
 //!
 //! A file is known by its canonical path, and by the path that it was named with too: a link may by now lead to
 //! another file, or nowhere.
+
+mod others;
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -26,6 +29,8 @@ use super::directories::{self, DirectoryError, Links, Wanted};
 use super::files::{self, Durability};
 use super::lock::{Holder, Lock, LockError, start_of};
 use super::paths;
+
+pub use others::{Theirs, of_others};
 
 const ROOT: u32 = 0;
 
@@ -142,6 +147,7 @@ impl Registration {
         }
         Ok((registration, troubles))
     }
+}
 
 /// Removes the entries at an orderly end, and where the daemon came to nothing.
 impl Drop for Registration {

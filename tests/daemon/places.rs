@@ -198,38 +198,125 @@ fn members_of_the_control_group_find_roots_daemon() {
     );
 }
 
-/// The one directory of a user's daemon that is not the test's own; removed with this.
-struct Register;
+/// What a user's daemon says of itself in the one directory that is not the test's own; removed with this.
+struct Register {
+    entry: PathBuf,
+}
 
-impl Drop for Register {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(format!("/tmp/keepstart-{USER}"));
+impl Register {
+    const DIRECTORY: &str = "/tmp/keepstart-1001";
+
+    fn of(world: &World) -> Self {
+        let config = world.path("config.yaml");
+        let mut paths = fs::read_dir(Self::DIRECTORY)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let is_it = |path: &PathBuf| {
+            let text = fs::read_to_string(path).unwrap_or_default();
+            let entry = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
+            entry["config"] == config.to_str().unwrap()
+        };
+        let entry = paths.find(is_it).expect("an entry");
+        Self { entry }
     }
 }
 
+impl Drop for Register {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.entry);
+        let _ = fs::remove_file(self.entry.with_extension("lock"));
+        let _ = fs::remove_dir(Self::DIRECTORY);
+    }
+}
+
+/// A daemon of the other user, whose file names other directories by now: only what he says of it leads to it.
+fn daemon_of_the_user(world: &World) -> Register {
+    chown(world.here(), Some(USER), None).unwrap();
+    let config = "application: {daemon: true, runtime-dir: HERE/PLACE, state-dir: HERE/PLACE}\n\
+                  keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n";
+    world.write("config.yaml", &config.replace("PLACE", "one"));
+    let started = as_user(world, None, &["start"]);
+    assert_eq!(started.code, 0, "{started:?}");
+    world.write("config.yaml", &config.replace("PLACE", "two"));
+    Register::of(world)
+}
+
 #[test]
-fn what_a_user_says_of_his_daemon_leads_only_himself() {
+fn root_finds_the_daemon_of_another_and_is_told_whose_it_is() {
     netns::run(
-        "places::what_a_user_says_of_his_daemon_leads_only_himself",
+        "places::root_finds_the_daemon_of_another_and_is_told_whose_it_is",
         || {
             let world = machine();
-            let _register = Register;
-            chown(world.here(), Some(USER), None).unwrap();
-            let config = "application: {daemon: true, runtime-dir: HERE/PLACE, state-dir: HERE/PLACE}\n\
-                          keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n";
-            world.write("config.yaml", &config.replace("PLACE", "one"));
-            let started = as_user(&world, None, &["start"]);
-            assert_eq!(started.code, 0, "{started:?}");
-            world.write("config.yaml", &config.replace("PLACE", "two"));
+            let _register = daemon_of_the_user(&world);
             let status = as_user(&world, None, &["status"]);
             assert_eq!(status.code, 0, "{status:?}");
+            assert_eq!(status.err, "", "it is his own");
             assert_eq!(as_user(&world, None, &["start"]).code, 75);
+            let whose = format!("this is the one of user {USER}\n");
+            for (command, words) in [
+                ("status", "MASTER"),
+                ("audit", "begun"),
+                ("stop", "stopped"),
+            ] {
+                let said = world.keepstart(&[command]);
+                assert!(said.code == 0 && said.out.contains(words), "{said:?}");
+                assert!(said.err.ends_with(&whose), "{said:?}");
+                assert_eq!(said.err.lines().count(), 1, "once: {said:?}");
+            }
             assert_eq!(world.keepstart(&["status"]).code, 3);
-            let stopped = as_user(&world, None, &["stop"]);
-            assert_eq!(stopped.code, 0, "{stopped:?}");
-            assert!(stopped.out.contains("stopped"), "{stopped:?}");
         },
     );
+}
+
+#[test]
+fn what_another_user_only_pretends_leads_root_nowhere() {
+    netns::run(
+        "places::what_another_user_only_pretends_leads_root_nowhere",
+        || {
+            let world = machine();
+            world.write("roots.yaml", &CONFIG.replace("1002", "0"));
+            let started = world.keepstart_of("roots.yaml", &["start"]);
+            assert_eq!(started.code, 0, "{started:?}");
+            let roots = world.status_of("roots.yaml")["daemon"]["pid"].clone();
+            let place = only_directory("/run/keepstart");
+            let register = daemon_of_the_user(&world);
+            let path = &register.entry;
+            let text = fs::read_to_string(path).unwrap();
+            let pretend = |change: &dyn Fn(&mut serde_json::Value)| {
+                let mut entry = serde_json::from_str(&text).unwrap();
+                change(&mut entry);
+                fs::write(path, entry.to_string()).unwrap();
+                world.keepstart(&["status"])
+            };
+            assert_eq!(pretend(&|_| {}).code, 0);
+            let claims: [&dyn Fn(&mut serde_json::Value); 5] = [
+                &|entry| entry["runtime-dir"] = place.to_str().into(),
+                &|entry| entry["pid"] = roots.clone(),
+                &|entry| entry["start-ticks"] = 1.into(),
+                &|entry| entry["start-ticks"] = serde_json::Value::Null,
+                &|entry| {
+                    entry["pid"] = roots.clone();
+                    entry["start-ticks"] = start_of(&roots).into();
+                    entry["runtime-dir"] = place.to_str().into();
+                },
+            ];
+            for (number, claim) in claims.into_iter().enumerate() {
+                let said = pretend(claim);
+                assert_eq!(said.code, 3, "claim {number}: {said:?}");
+            }
+            assert_eq!(pretend(&|_| {}).code, 0);
+            assert_eq!(world.keepstart(&["stop"]).code, 0);
+            let stopped = world.keepstart_of("roots.yaml", &["stop"]);
+            assert_eq!(stopped.code, 0, "{stopped:?}");
+        },
+    );
+}
+
+/// When a process began (field 22 of proc_pid_stat(5)).
+fn start_of(pid: &serde_json::Value) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit_once(") ").unwrap().1;
+    fields.split(' ').nth(19).unwrap().parse().unwrap()
 }
 
 #[test]
