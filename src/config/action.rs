@@ -1,6 +1,6 @@
 //! An action as it is written: a string, a list, or a mapping around either. Pure.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ pub(super) struct Script {
     pub(super) at: Offset,
     pub(super) action: Action,
     pub(super) settings: Arc<ActionSettings>,
+    /// Where the program would be that is looked up in `PATH`, if relative paths and not that were meant.
+    pub(super) beside: Option<PathBuf>,
 }
 
 /// Reads one action.
@@ -97,11 +99,13 @@ pub(super) fn read(
         node
     };
     settings.run = command(run, action, places.base, notes)?;
+    let beside = bare_name(&settings.run).map(|name| places.base.join(name));
     let settings = Arc::new(settings);
     notes.scripts.push(Script {
         at: run.at,
         action,
         settings: Arc::clone(&settings),
+        beside,
     });
     Some(settings)
 }
@@ -192,6 +196,17 @@ fn argv(
         }
     }
     Some(Command::Argv(words))
+}
+
+/// The program of a command, where it is a mere name.
+fn bare_name(run: &Command) -> Option<&str> {
+    let first = match run {
+        Command::Shell(line) => line.split_whitespace().next()?,
+        Command::Argv(words) => words.first()?,
+        Command::File(_) | Command::Units(_) => return None,
+    };
+    let special = |c: char| c == '/' || SHELL_CHARACTERS.contains(c);
+    (!first.contains(special)).then_some(first)
 }
 
 /// Whether a string is one plain path, which is executed without a shell.

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::grounds::Ground;
 use super::section::{Notes, Section};
 use super::tree::{Node, quoted};
 use super::value::{boolean, choice, count, duration, text};
@@ -183,8 +184,35 @@ pub(super) fn read(
         script_security: section.read("script-security", notes, |node| choice(node, &SECURITIES)),
         workspace,
     };
+    needed(&section, &application, notes);
     let starts_at_once = section.read("starts-at-once", notes, count);
     (application, starts_at_once.unwrap_or(STARTS_AT_ONCE))
+}
+
+/// Notes what has to be there for the daemon to start, and where the file says so.
+fn needed(section: &Section<'_, '_>, application: &Application, notes: &mut Notes<'_>) {
+    let group = |key, written: &String| Ground::Group {
+        key,
+        written: written.clone(),
+    };
+    let workspace = application.workspace.clone().map(Ground::Workspace);
+    let pidfile = application.pidfile.clone().map(Ground::Pidfile);
+    let steering = application.control_group.as_ref();
+    let steering = steering.map(|written| group("control-group", written));
+    let reading = match &application.control_readers {
+        Some(Readers::Group(written)) => Some(group("control-readers", written)),
+        Some(Readers::Everyone) | None => None,
+    };
+    let all = [
+        ("workspace", workspace),
+        ("pidfile", pidfile),
+        ("control-group", steering),
+        ("control-readers", reading),
+    ];
+    let placed = all
+        .into_iter()
+        .filter_map(|(key, ground)| Some((section.get(key)?.at, ground?)));
+    notes.grounds.extend(placed);
 }
 
 /// Reads a path, which is relative to `base`.

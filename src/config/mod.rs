@@ -13,6 +13,7 @@ mod actions;
 mod application;
 mod effective;
 mod fault;
+mod grounds;
 mod instance;
 mod keys;
 pub mod logging;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub use self::application::{Application, Daemon, LogLevel, Readers};
 pub use self::effective::effective;
 pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
+pub use self::grounds::Grounds;
 pub use self::instance::Pace;
 pub use self::keys::known_keys;
 pub use self::logging::Logging;
@@ -42,6 +44,7 @@ pub use self::units::Units;
 use self::action::Places;
 use self::fault::{Findings, Lines, Offset};
 use self::instance::{FORCE_TEST_CYCLE, Instance, SLEEP};
+use self::read::ReadError;
 use self::section::{Notes, Section, WHOLE, named};
 use self::tree::{Node, Value, quoted};
 use crate::machine::process::ProcessSettings;
@@ -78,6 +81,8 @@ pub struct Loaded {
     pub scripts: Scripts,
     /// The units that it names: nobody has asked systemd about them.
     pub units: Units,
+    /// What the daemon itself needs, and nobody has looked at.
+    pub grounds: Grounds,
 }
 
 /// Reads and checks a file. Reads the disk, but never looks at the scripts, which may be on a file server that
@@ -99,7 +104,12 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     if absolute.to_str().is_none() {
         return Err(refuse("its path is not UTF-8, expected one that is".into()));
     }
-    let bytes = read::bounded(path).map_err(|error| refuse(error.to_string()))?;
+    let bytes = read::bounded(path).map_err(|error| {
+        if matches!(error, ReadError::Missing) && path.is_relative() {
+            return refuse(format!("{error}: looked for {}", absolute.display()));
+        }
+        refuse(error.to_string())
+    })?;
     let text = read::text(&bytes, path)?;
     let checked = Checked::new(text, path, absolute)?;
     Ok(checked.finish(path))
@@ -116,13 +126,14 @@ pub fn load_with_logging(path: &Path) -> Result<Loaded, LoadError> {
     Ok(loaded)
 }
 
-/// As [`load_with_logging`], with a look at the scripts, for as long as that takes.
+/// As [`load_with_logging`], with a look at the scripts and at what the daemon itself needs, for as long as that takes.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with the file.
 pub fn load_with_scripts(path: &Path) -> Result<Loaded, LoadError> {
     let mut loaded = load(path)?;
+    loaded.warnings.merge(loaded.grounds.look());
     loaded.warnings.merge(loaded.scripts.look());
     read_logging(&mut loaded);
     Ok(loaded)
@@ -169,6 +180,7 @@ impl<'t> Checked<'t> {
             faults: Findings::default(),
             scripts: Vec::new(),
             units: Vec::new(),
+            grounds: Vec::new(),
             warnings: Findings::default(),
         };
         let config = match tree::parse(text) {
@@ -191,6 +203,7 @@ impl<'t> Checked<'t> {
             config: self.config,
             scripts: Scripts::new(self.notes.scripts, security, lines, shown),
             units: Units::new(self.notes.units, lines, shown),
+            grounds: Grounds::new(self.notes.grounds, lines, shown),
             warnings: self.notes.warnings.finish(lines, shown),
         }
     }

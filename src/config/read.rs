@@ -16,6 +16,8 @@ pub const FILE_SIZE_MAX: u64 = 16 * 1024 * 1024;
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
+    #[error("there is no such file")]
+    Missing,
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
     #[error("is a directory, expected a file")]
@@ -32,7 +34,14 @@ pub(super) fn bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(path)?;
+        .open(path)
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                ReadError::Missing
+            } else {
+                ReadError::Io(error)
+            }
+        })?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err(ReadError::Directory);

@@ -31,6 +31,15 @@ pub struct Scripts {
     list: BTreeMap<(PathBuf, Option<u32>), (Action, Position)>,
     /// The first line for the shell, of which at most the first word is judged, and how many there are.
     lines: Option<(Action, Position, usize)>,
+    /// Programs that are looked up in `PATH`, by where they would be if they were not.
+    bare: BTreeMap<PathBuf, (Action, Position, Words)>,
+}
+
+/// Whether a program stands alone in its string: then `./` before it is all that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    One,
+    Several,
 }
 
 impl Scripts {
@@ -42,13 +51,25 @@ impl Scripts {
         named_in: &Path,
     ) -> Self {
         let mut list = BTreeMap::new();
+        let mut bare = BTreeMap::new();
         let mut shell: Option<(Action, Position, usize)> = None;
         for Script {
             at,
             action,
             settings,
+            beside,
         } in scripts
         {
+            if let Some(path) = beside {
+                let words = match &settings.run {
+                    Command::Shell(line) if line.split_whitespace().count() > 1 => Words::Several,
+                    Command::Shell(_) | Command::Argv(_) | Command::File(_) | Command::Units(_) => {
+                        Words::One
+                    }
+                };
+                bare.entry(path)
+                    .or_insert_with(|| (action, lines.position(at), words));
+            }
             if let Command::Shell(_) = settings.run {
                 let first = || (action, lines.position(at), 0);
                 shell.get_or_insert_with(first).2 += 1;
@@ -64,6 +85,7 @@ impl Scripts {
             security,
             list,
             lines: shell,
+            bare,
         }
     }
 
@@ -105,8 +127,39 @@ impl Scripts {
             }
         }
         odd.list.sort_by_key(|fault| fault.position);
+        odd.merge(self.look_beside());
         odd
     }
+
+    /// Names that are looked up in `PATH`, where a file of that name stands where relative paths lead.
+    fn look_beside(&self) -> Faults {
+        let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.is_file());
+        let found = self.bare.iter().filter(|(path, _)| is_file(path));
+        let told = found.map(|(path, (action, position, words))| Fault {
+            file: self.named_in.clone(),
+            position: Some(*position),
+            message: beside(path, *action, *words),
+        });
+        let mut odd = Faults::default();
+        odd.merge(Faults {
+            list: told.collect(),
+            more: 0,
+        });
+        odd
+    }
+}
+
+fn beside(path: &Path, action: Action, words: Words) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let directory = path.parent().unwrap_or(Path::new("/")).display();
+    let meant = match words {
+        Words::One => format!("./{name}"),
+        Words::Several => path.display().to_string(),
+    };
+    format!(
+        "{action}: {name} is looked up in PATH and not in {directory}, where a file of that name is: write {meant} \
+         if that is meant"
+    )
 }
 
 /// What would keep a script from being run, or had better keep it.

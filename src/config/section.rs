@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::action::Script;
 use super::fault::{Findings, Lines, Offset};
+use super::grounds::Ground;
 use super::tree::{Entry, Node, Value, quoted};
 use crate::machine::unit::UnitName;
 
@@ -26,6 +27,8 @@ pub(super) struct Notes<'t> {
     pub(super) scripts: Vec<Script>,
     /// The units that they name.
     pub(super) units: Vec<(Offset, UnitName)>,
+    /// What the daemon itself needs.
+    pub(super) grounds: Vec<(Offset, Ground)>,
 }
 
 /// The entries of one mapping.

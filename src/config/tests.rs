@@ -337,6 +337,80 @@ fn scripts_that_cannot_run_are_warned_of() {
 }
 
 #[test]
+fn a_name_without_a_path_that_is_a_file_in_the_workspace_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().display();
+    for name in ["start.sh", "stop.sh", "check.sh"] {
+        fs::write(directory.path().join(name), "x").unwrap();
+    }
+    let text = "keepstart:\n  vip: 10.0.0.1\n  start: start.sh\n  stop: stop.sh --fast\n  is-running: [check.sh, a]\n";
+    let file = directory.path().join("config.yaml");
+    fs::write(&file, text).unwrap();
+    let warnings = load_with_scripts(&file).unwrap().warnings.to_string();
+    let told = |name: &str, meant: &str| {
+        format!(
+            "{name} is looked up in PATH and not in {here}, where a file of that name is: write {meant} if that is meant"
+        )
+    };
+    let expected = format!(
+        "{here}/config.yaml:3:10: start: {}\n{here}/config.yaml:4:9: stop: {}\n{here}/config.yaml:5:15: is-running: {}",
+        told("start.sh", "./start.sh"),
+        told("stop.sh", &format!("{here}/stop.sh")),
+        told("check.sh", "./check.sh")
+    );
+    assert_eq!(warnings, expected);
+    fs::remove_file(directory.path().join("start.sh")).unwrap();
+    let fewer = load_with_scripts(&file).unwrap().warnings;
+    assert_eq!(fewer.list.len(), 2, "what is only in PATH is right");
+}
+
+#[test]
+fn what_the_daemon_would_not_start_without_is_warned_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let here = directory.path().display();
+    let file = directory.path().join("config.yaml");
+    let warned = |application: &str| {
+        let instance = "keepstart: {vip: 10.0.0.1, start: a, stop: b}\n";
+        fs::write(&file, format!("application: {{{application}}}\n{instance}")).unwrap();
+        let plain = load(&file).unwrap();
+        assert!(plain.warnings.is_empty(), "{}", plain.warnings);
+        load_with_scripts(&file).unwrap().warnings.to_string()
+    };
+    assert_eq!(
+        warned("workspace: work, pidfile: run.pid"),
+        format!(
+            "{here}/config.yaml:1:26: workspace: {here}/work does not exist, and the daemon does not start without it"
+        )
+    );
+    assert_eq!(
+        warned("workspace: config.yaml"),
+        format!(
+            "{here}/config.yaml:1:26: workspace: {here}/config.yaml is not a directory, and the daemon does not start \
+             without it"
+        )
+    );
+    assert_eq!(
+        warned("pidfile: nowhere/run.pid, control-group: no-such-group"),
+        format!(
+            "{here}/config.yaml:1:24: pidfile: the directory {here}/nowhere does not exist, and the daemon does not \
+             start without it\n{here}/config.yaml:1:56: control-group: there is no group no-such-group on this \
+             machine, and the daemon does not start without it"
+        )
+    );
+    let closed = warned("pidfile: config.yaml/run.pid, control-readers: no-such-group");
+    let words = format!("cannot write into {here}/config.yaml, nor could a daemon of his");
+    assert!(closed.contains(&words), "{closed}");
+    assert!(
+        closed.contains("control-readers: there is no group"),
+        "{closed}"
+    );
+    assert_eq!(
+        warned("workspace: ., pidfile: run.pid, control-group: 0"),
+        ""
+    );
+}
+
+#[test]
 fn the_effective_configuration_loads_to_the_same() {
     for text in [EVERYTHING, PYTHON_SAMPLE, "instances: {}"] {
         let config = parsed(text).config;
@@ -357,10 +431,7 @@ fn files_that_are_no_configuration_are_refused() {
     assert!(path("large").metadata().unwrap().len() > FILE_SIZE_MAX);
     rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), rustix::fs::Mode::RUSR).unwrap();
     let table = [
-        (
-            path("missing"),
-            ": cannot be read: No such file or directory (os error 2)",
-        ),
+        (path("missing"), ": there is no such file"),
         (
             directory.path().to_path_buf(),
             ": is a directory, expected a file",

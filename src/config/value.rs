@@ -283,10 +283,43 @@ fn explain_bad_address(text: &str, found: &str, expected: &str) -> String {
         return format!("found {found}, a hardware (MAC) address; {expected}");
     }
     let is_label = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if let Some(trouble) = ipv4_trouble(text).filter(|_| text.chars().all(is_label)) {
+        return format!("found {found}, {trouble}; {expected}");
+    }
     if text.chars().all(is_label) && text.contains(|c: char| c.is_ascii_alphabetic()) {
         return format!("found {found}, a name, and names are not looked up; {expected}");
     }
     format!("found {found}, {expected}")
+}
+
+/// What keeps a text from being an IPv4 address that looks as if it was meant as one: it begins with a number and has
+/// four parts, or nothing but numbers.
+fn ipv4_trouble(text: &str) -> Option<String> {
+    const NTH: [&str; 4] = ["first", "second", "third", "fourth"];
+    let parts: Vec<&str> = text.split('.').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let is_meant = parts.first().is_some_and(is_number)
+        && (parts.len() == NTH.len() || (parts.len() > 1 && parts.iter().all(is_number)));
+    if !is_meant {
+        return None;
+    }
+    if parts.len() != NTH.len() {
+        let count = parts.len();
+        return Some(format!(
+            "which has {count} numbers where an IPv4 address has four"
+        ));
+    }
+    NTH.iter().zip(parts).find_map(|(nth, part)| {
+        let trouble = match part.parse::<u8>() {
+            _ if part.is_empty() => "is empty".to_owned(),
+            _ if part.len() > 1 && part.starts_with('0') && is_number(&part) => {
+                format!("({part}) begins with a zero, which some programs read as octal")
+            }
+            Ok(_) => return None,
+            Err(_) => format!("({part}) is not a number from 0 to 255"),
+        };
+        Some(format!("whose {nth} part {trouble}"))
+    })
 }
 
 #[cfg(test)]

@@ -179,6 +179,7 @@ pub fn parse_conf(text: &str, file: &Path, base: &Path) -> (Option<Plan>, Faults
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut notes = Notes {
         units: Vec::new(),
+        grounds: Vec::new(),
         lines: Lines::new(text),
         faults: Findings::default(),
         warnings: Findings::default(),

@@ -93,6 +93,41 @@ fn booleans_are_those_of_yaml_1_1() {
 }
 
 #[test]
+fn an_address_that_is_nearly_one_is_told_what_is_wrong_with_it() {
+    let table = [
+        (
+            "10.8.0.x",
+            "whose fourth part (x) is not a number from 0 to 255;",
+        ),
+        (
+            "10.x.0.1",
+            "whose second part (x) is not a number from 0 to 255;",
+        ),
+        (
+            "300.1.1.1",
+            "whose first part (300) is not a number from 0 to 255;",
+        ),
+        ("10.8.0.", "whose fourth part is empty;"),
+        ("10.8.0.01", "whose fourth part (01) begins with a zero"),
+        (
+            "10.8.0",
+            "which has 3 numbers where an IPv4 address has four;",
+        ),
+        ("10.8.0.1.2", "which has 5 numbers where"),
+        ("web.example.org", "a name, and names are not looked up;"),
+        ("3com.example.org", "a name, and names are not looked up;"),
+    ];
+    for (written, words) in table {
+        let error = address(&text(written)).unwrap_err();
+        assert!(error.contains(words), "{error}");
+        assert!(
+            error.starts_with(&format!("found \"{written}\"")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn addresses_are_compared_as_addresses() {
     let table = [
         ("::1", "0:0:0:0:0:0:0:1"),
