@@ -34,6 +34,7 @@ use super::process::{
     reap_inherited, signal_group, to_pid,
 };
 use super::spawner::{Reply, Spawners};
+use super::zombies::ZombiePasses;
 use super::{JobRecorder, now};
 use crate::machine::job::{Exit, Job, JobId, JobSignal};
 use crate::machine::message::Adopted;
@@ -46,10 +47,6 @@ const JOBS_MAX: usize = 65_536;
 /// The first and the longest step between two looks at a group that is to become empty.
 const EMPTY_STEP_FIRST: Duration = Duration::from_millis(5);
 const EMPTY_STEP_MAX: Duration = Duration::from_millis(100);
-
-/// The least time between two passes over `/proc` in search of groups that have nothing but zombies left: a pass
-/// reads a small file of each process of the system, on the reactor thread.
-const ZOMBIE_PASS_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the executor is given.
 pub struct ExecutorOptions {
@@ -109,8 +106,8 @@ pub struct Executor {
     ready: VecDeque<ExecEvent>,
     /// How many jobs are `Emptying`, so that the usual case looks at none.
     emptying: usize,
-    /// When the last pass over `/proc` was; see [`ZOMBIE_PASS_PAUSE`].
-    zombie_pass: Option<Instant>,
+    /// The passes over `/proc` for those.
+    zombie_passes: ZombiePasses,
     counters: ExecutorCounters,
 }
 
@@ -135,7 +132,7 @@ impl Executor {
             ends: FuturesUnordered::new(),
             ready: VecDeque::new(),
             emptying: 0,
-            zombie_pass: None,
+            zombie_passes: ZombiePasses::default(),
             counters: ExecutorCounters::default(),
         })
     }
@@ -307,6 +304,7 @@ impl Executor {
                 };
                 self.runs.insert(job, run);
                 self.emptying += 1;
+                self.zombie_passes.hurry();
             }
             Some(Run::Running { .. } | Run::Spawning { .. } | Run::Emptying { .. }) | None => {
                 self.end(job, exit);
@@ -367,18 +365,18 @@ impl Executor {
     /// The groups that stay populated by zombies alone. Who has lost his parent is reaped by PID 1, and in many
     /// containers that is a program which never does: nobody would live in such a group, and it would never be
     /// empty. Looked for only in groups that have been asked in vain for a while.
-    fn look_for_zombies(&mut self, now: Instant) -> Vec<Pid> {
+    fn look_for_zombies(&mut self, began: Instant) -> Vec<Pid> {
         let late = |run: &Run| match run {
             Run::Emptying { group, step, .. } => (*step >= EMPTY_STEP_MAX).then_some(*group),
             Run::Spawning { .. } | Run::Running { .. } => None,
         };
         let groups: Vec<Pid> = self.runs.values().filter_map(late).collect();
-        let rested = |at| now.saturating_duration_since(at) >= ZOMBIE_PASS_PAUSE;
-        if groups.is_empty() || !self.zombie_pass.is_none_or(rested) {
+        if groups.is_empty() || !self.zombie_passes.is_due(began) {
             return Vec::new();
         }
-        self.zombie_pass = Some(now);
-        groups_of_zombies(groups)
+        let found = groups_of_zombies(groups);
+        self.zombie_passes.made(began, now());
+        found
     }
 
     fn send(&mut self, group: Pid, signal: JobSignal) {

@@ -31,6 +31,7 @@ mod stage;
 mod testing;
 #[cfg(feature = "units")]
 mod units;
+mod zombies;
 
 use std::time::Instant;
 
