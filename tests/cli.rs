@@ -47,11 +47,8 @@ fn a_daemon_from_start_to_stop() {
     home.run(&["audit", "default"])
         .expect(0, "audit of default begun", "");
     home.run(&["reload"]).expect(0, "reloaded", "");
-    home.run(&["stop"]).expect(
-        0,
-        "left running, as the file says (on-exit: keep): default",
-        "",
-    );
+    home.run(&["stop"])
+        .expect(0, "left running (on-exit: keep): default", "");
     let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
     let gone = status.is_empty() || status.contains("State:\tZ");
     assert!(

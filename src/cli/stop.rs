@@ -9,8 +9,8 @@ use super::out::Out;
 use crate::control::client::{ClientError, DaemonProcess};
 use crate::control::protocol::{ErrorCode, Request};
 use crate::control::status::InstanceStatus;
-use crate::machine::job::Knowledge;
-use crate::machine::settings::{InstanceSettings, Release};
+use crate::machine::job::{Action, Knowledge};
+use crate::machine::settings::Release;
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,7 +56,7 @@ pub(super) fn stop(out: Out, given: Option<&Path>) -> Ending {
     }
     wait(out, &target, &daemon)?;
     out.line(&format!("stopped (process {})", daemon.pid()))?;
-    if let Some(left) = left_running(&target, &services) {
+    if let Some(left) = left_running(&services) {
         out.line(&left)?;
     }
     Ok(Code::Fine)

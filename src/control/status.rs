@@ -13,7 +13,7 @@ use crate::bus::Counters;
 use crate::machine::Time;
 use crate::machine::job::{Action, JobId, Knowledge, LastJob, Means, Outcome, Role};
 use crate::machine::reason::{Next, Reason};
-use crate::machine::settings::InstanceName;
+use crate::machine::settings::{InstanceName, Release};
 use crate::machine::view::{InstanceView, JobView, KernelView};
 use crate::source::netlink::Filter;
 
@@ -152,6 +152,9 @@ pub struct InstanceStatus {
     pub superseded: u64,
     /// Whether the configuration no longer has it and only its job is waited for.
     pub leaving: bool,
+    /// What becomes of the service when the daemon ends; `None`: an older daemon does not tell.
+    #[serde(default)]
+    pub on_exit: Option<Release>,
     /// Whether the reactor does not answer, so that this may be out of date.
     pub stale: bool,
 }
@@ -276,6 +279,7 @@ impl InstanceStatus {
             transitions: view.transitions,
             superseded: view.superseded,
             leaving: view.leaving,
+            on_exit: Some(view.settings.on_exit),
             stale: freshness.is_stale(),
         };
         status.why = why::sentence(&status);
