@@ -316,7 +316,10 @@ fn about_source(cause: &Cause) -> Option<String> {
             "see `ip -6 address show to {address}`: with `dadfailed` another machine has this address; `tentative` \
              passes within seconds"
         )),
-        Cause::NotLookedYet | Cause::VipPresent { .. } | Cause::VipAbsent { .. } => None,
+        Cause::NotLookedYet
+        | Cause::VipPresent { .. }
+        | Cause::VipAbsent { .. }
+        | Cause::NoVipPresent { .. } => None,
     }
 }
 

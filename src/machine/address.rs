@@ -72,6 +72,17 @@ impl From<AddressTable> for KernelDump {
     }
 }
 
+/// So many addresses are told by name where any would do and none is there.
+const NAMED_MAX: usize = 3;
+
+/// Why none of several addresses counts, of which any would do: the one that is nearly there, else all of them.
+fn none_of_several(rule: &VipRule, unusable: Option<Cause>) -> Cause {
+    unusable.unwrap_or_else(|| Cause::NoVipPresent {
+        addresses: rule.addresses.iter().copied().take(NAMED_MAX).collect(),
+        more: rule.addresses.len().saturating_sub(NAMED_MAX),
+    })
+}
+
 impl AddressTable {
     /// Takes in one thing that the kernel said.
     pub(crate) fn apply(&mut self, event: &KernelEvent, touched: &mut Touched) {
@@ -132,16 +143,27 @@ impl AddressTable {
     pub(crate) fn level(&self, rule: &VipRule, nic_seen: &mut bool) -> (Role, Cause) {
         let mut first_present = None;
         let mut first_missing = None;
+        let mut unusable = None;
         for address in &rule.addresses {
             match self.presence(*address, rule.nic.as_deref()) {
                 Ok(link) => first_present = first_present.or(Some((*address, link))),
-                Err(cause) => first_missing = first_missing.or(Some(cause)),
+                Err(cause) => {
+                    if matches!(cause, Cause::VipUnusable { .. }) {
+                        unusable.get_or_insert_with(|| cause.clone());
+                    }
+                    first_missing = first_missing.or(Some(cause));
+                }
             }
         }
         let master = match rule.quorum {
             Quorum::All => first_missing.is_none(),
             Quorum::Any => first_present.is_some(),
         };
+        if rule.quorum == Quorum::Any && rule.addresses.len() > 1 {
+            first_missing = first_missing
+                .filter(|_| first_present.is_none())
+                .map(|_| none_of_several(rule, unusable));
+        }
         let nic_there = rule.nic.as_deref().is_none_or(|nic| self.nic_exists(nic));
         *nic_seen |= nic_there || first_present.is_some();
         match (first_present, first_missing) {

@@ -39,6 +39,13 @@ pub enum Cause {
         /// The first that is missing.
         address: IpAddr,
     },
+    /// Any one of several addresses would do, and none is there.
+    NoVipPresent {
+        /// The first of them.
+        addresses: Vec<IpAddr>,
+        /// How many more there are.
+        more: usize,
+    },
     /// An address that is needed is there, but not usable (IPv6 `tentative` or `dadfailed`).
     VipUnusable {
         /// That address.
@@ -52,9 +59,10 @@ impl Cause {
         match self {
             Self::NotLookedYet | Self::KernelSilent | Self::NicNeverSeen { .. } => Role::Unknown,
             Self::VipPresent { .. } => Role::Master,
-            Self::NicAbsent { .. } | Self::VipAbsent { .. } | Self::VipUnusable { .. } => {
-                Role::Backup
-            }
+            Self::NicAbsent { .. }
+            | Self::VipAbsent { .. }
+            | Self::NoVipPresent { .. }
+            | Self::VipUnusable { .. } => Role::Backup,
         }
     }
 }
@@ -68,6 +76,7 @@ impl fmt::Display for Cause {
             Self::NicAbsent { nic } => write!(f, "there is no interface {nic}"),
             Self::VipPresent { address, link } => write!(f, "{address} is on {}", link.as_str()),
             Self::VipAbsent { address } => write!(f, "{address} is not here"),
+            Self::NoVipPresent { addresses, more } => none_of(addresses, *more, f),
             Self::VipUnusable { address } => {
                 write!(
                     f,
@@ -76,6 +85,22 @@ impl fmt::Display for Cause {
             }
         }
     }
+}
+
+/// `neither 10.0.0.1 nor 10.0.0.2 is here`, `none of 10.0.0.1, 10.0.0.2, 10.0.0.3 and 7 more is here`.
+fn none_of(addresses: &[IpAddr], more: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let ([one, other], 0) = (addresses, more) {
+        return write!(f, "neither {one} nor {other} is here");
+    }
+    f.write_str("none of ")?;
+    for (index, address) in addresses.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        write!(f, "{separator}{address}")?;
+    }
+    if more > 0 {
+        write!(f, " and {more} more")?;
+    }
+    f.write_str(" is here")
 }
 
 /// Why a job is run.

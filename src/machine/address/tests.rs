@@ -289,6 +289,34 @@ fn any_needs_one_address_and_all_needs_each() {
 }
 
 #[test]
+fn where_any_would_do_none_is_blamed_alone() {
+    let mut table = table(&[link(1, "eth0")], &[]);
+    let any = both(Quorum::Any);
+    let neither = format!("neither {VIP} nor {OTHER} is here");
+    assert_eq!(cause(&table, &any).to_string(), neither);
+    assert_eq!(cause(&table, &any).says(), Role::Backup);
+    // The one that is nearly there says more.
+    let tentative = Address {
+        usable: false,
+        ..address(1, OTHER)
+    };
+    apply(&mut table, &KernelEvent::AddressPresent(tentative));
+    let nearly = Cause::VipUnusable { address: ip(OTHER) };
+    assert_eq!(cause(&table, &any), nearly);
+    apply(&mut table, &KernelEvent::AddressPresent(address(1, OTHER)));
+    assert_eq!(
+        cause(&table, &any).to_string(),
+        format!("{OTHER} is on eth0")
+    );
+    let many = VipRule {
+        addresses: (1..=9).map(|n| ip(&format!("198.51.100.{n}"))).collect(),
+        ..any
+    };
+    let said = "none of 198.51.100.1, 198.51.100.2, 198.51.100.3 and 6 more is here";
+    assert_eq!(cause(&table, &many).to_string(), said);
+}
+
+#[test]
 fn a_tentative_address_is_not_there_yet() {
     let tentative = Address {
         usable: false,
