@@ -9,6 +9,7 @@ use crate::config::Faults;
 use crate::machine::Time;
 use crate::machine::job::{Action, JobId, LastJob, Outcome, Role};
 use crate::machine::message::{Changes, Event};
+use crate::machine::reason::{InARow, why_again};
 use crate::machine::settings::InstanceName;
 use crate::source::netlink::Filter;
 use crate::telemetry::MessageId;
@@ -260,10 +261,10 @@ fn words_of(event: &Event, now: Time) -> String {
             let spawn = spawn_in_words(*started, *spawned);
             format!("{action} {outcome}; it took {took:.1} ms{spawn}")
         }
-        Event::RetryScheduled { at, failures, outcome, .. } => {
+        Event::RetryScheduled { at, action, failures, outcome, .. } => {
             let left = at.since(now).as_secs_f64();
-            let why = failure_in_words(outcome.as_ref());
-            format!("the next attempt is in {left:.1} s: {why} ({failures} in a row)")
+            let why = why_again(*action, outcome.as_ref());
+            format!("{action} is tried again in {left:.1} s, because {why}{}", InARow(*failures))
         }
         Event::Adopted { action, pid, .. } => {
             format!("{action} of the daemon's earlier life still runs as process {pid} and is waited for")
@@ -304,13 +305,6 @@ fn spawn_in_words(started: Time, spawned: Option<Time>) -> String {
         let after = millis(at.since(started));
         format!(" (its process was there after {after:.1} ms)")
     })
-}
-
-fn failure_in_words(outcome: Option<&Outcome>) -> String {
-    match outcome {
-        Some(outcome) => format!("the last one {outcome}"),
-        None => "is-running disagrees".to_owned(),
-    }
 }
 
 /// What came of the last start or stop and of the last is-running.

@@ -200,11 +200,16 @@ fn present_rule(view: &InstanceView, now: Time) -> Rule {
             );
             (RuleKind::StartsAtOnce, what, None)
         }
-        Next::RetryAt { at, failures, .. } => {
+        Next::RetryAt {
+            at,
+            action,
+            failures,
+            ..
+        } => {
             let retry = settings.retry;
             let what = format!(
-                "what failed is tried again after {}, each time {} times as long, up to {} (retry); {failures} \
-                 failures in a row",
+                "{action} is tried again after {}, each time {} times as long, up to {} (retry); failures in a row: \
+                 {failures}",
                 span(retry.first),
                 retry.factor,
                 span(retry.longest)

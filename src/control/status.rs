@@ -286,6 +286,15 @@ impl InstanceStatus {
         status
     }
 
+    /// What is known of the service in a word or two; while a start or stop works on it, what was known before is not.
+    pub fn service_word(&self) -> String {
+        match self.job.as_ref().map(|job| job.action) {
+            Some(Action::Start) => "starting".into(),
+            Some(Action::Stop) => "stopping".into(),
+            Some(Action::IsRunning) | None => self.service.to_string(),
+        }
+    }
+
     /// The same, `span` later, if nothing has happened since.
     pub fn grow_older(&mut self, span: Duration) {
         let span = millis(span);

@@ -45,6 +45,11 @@ fn role_clause(status: &InstanceStatus) -> String {
 }
 
 fn service_clause(status: &InstanceStatus) -> &'static str {
+    match status.job.as_ref().map(|job| job.action) {
+        Some(Action::Start) => return "it is being started",
+        Some(Action::Stop) => return "it is being stopped",
+        Some(Action::IsRunning) | None => {}
+    }
     match status.service {
         Knowledge::Running => "it is running",
         Knowledge::Stopped => "it is stopped",
@@ -69,7 +74,7 @@ fn job_clauses(status: &InstanceStatus) -> Vec<String> {
         .map(|job| format!("{}, asked for because {}", last_job(job), job.reason));
     let mut clauses: Vec<_> = runs.map(running).into_iter().chain(ended).collect();
     if clauses.is_empty() {
-        clauses.push("no job has run yet".into());
+        clauses.push("nothing has been run since the daemon started".into());
     }
     clauses
 }

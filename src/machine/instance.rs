@@ -114,6 +114,9 @@ pub(crate) struct Retrying {
     pub(crate) failures: u32,
     pub(crate) failed_at: Option<Time>,
     pub(crate) until: Option<Time>,
+    /// What failed and is tried again.
+    #[serde(default)]
+    pub(crate) action: Option<Action>,
     pub(crate) outcome: Option<Outcome>,
 }
 
@@ -126,6 +129,16 @@ pub(crate) enum Wish {
     Rest(Reason),
     /// It is left as it is.
     Hold,
+}
+
+impl Wish {
+    /// What brings the service to where it is wanted.
+    pub(crate) fn aim(self) -> Action {
+        match self {
+            Self::Run => Action::Start,
+            Self::Rest(_) | Self::Hold => Action::Stop,
+        }
+    }
 }
 
 /// What an instance without a running job does.
@@ -252,6 +265,7 @@ impl Instance {
             let (failures, outcome) = (self.retry.failures, self.retry.outcome.clone());
             return Plan::Wait(Next::RetryAt {
                 at,
+                action: self.retry.action.unwrap_or(wish.aim()),
                 failures,
                 outcome,
             });

@@ -243,6 +243,22 @@ impl fmt::Display for Outcome {
     }
 }
 
+impl Outcome {
+    /// The outcome as the end of a sentence about the job: `it failed with exit status 1`, `it was cancelled`.
+    pub fn predicate(&self) -> String {
+        match self {
+            Self::Done | Self::Killed { .. } | Self::Cancelled => format!("was {self}"),
+            Self::Failed { .. }
+            | Self::TimedOut { .. }
+            | Self::NotStarted { .. }
+            | Self::Unseen
+            | Self::UnitFailed { .. }
+            | Self::NotRunning { .. }
+            | Self::PartlyRunning { .. } => self.to_string(),
+        }
+    }
+}
+
 /// is-running could not be asked: the shell did not find or could not execute it (POSIX sh, exit status).
 pub const NOT_EXECUTABLE: [i32; 2] = [126, 127];
 

@@ -53,7 +53,7 @@ impl Instance {
             }
             Outcome::NotStarted { .. } => {
                 if serves {
-                    self.fail(Some(outcome), shared, now);
+                    self.fail(job.action, Some(outcome), shared, now);
                 }
             }
             // What began and was cut short is stopped on the BACKUP without asking: is-running may not see
@@ -76,7 +76,7 @@ impl Instance {
                 self.know(Knowledge::Maybe, shared, now);
                 self.ask = verify;
                 if serves {
-                    self.fail(Some(outcome), shared, now);
+                    self.fail(job.action, Some(outcome), shared, now);
                 }
             }
         }
@@ -147,7 +147,12 @@ impl Instance {
                 | Outcome::UnitFailed { .. }
                 | Outcome::Unseen => false,
             };
-            self.fail((!disagrees).then_some(outcome), shared, now);
+            let (action, outcome) = if disagrees {
+                (self.wish(shared.ending, now).aim(), None)
+            } else {
+                (Action::IsRunning, Some(outcome))
+            };
+            self.fail(action, outcome, shared, now);
         }
         self.ask = Some(Reason::Retry);
     }
@@ -161,7 +166,8 @@ impl Instance {
             .failed_at
             .is_some_and(|at| now.since(at) < reset_after);
         if recently {
-            self.fail(None, shared, now);
+            let action = self.wish(shared.ending, now).aim();
+            self.fail(action, None, shared, now);
         } else {
             self.retry.failures = 0;
             self.retry.failed_at = Some(now);
@@ -169,8 +175,8 @@ impl Instance {
         }
     }
 
-    /// Plans the next attempt.
-    fn fail(&mut self, outcome: Option<Outcome>, shared: &mut Shared, now: Time) {
+    /// Plans the next attempt at what has failed.
+    fn fail(&mut self, action: Action, outcome: Option<Outcome>, shared: &mut Shared, now: Time) {
         let policy = &self.settings.retry;
         let stable = self
             .retry
@@ -187,6 +193,7 @@ impl Instance {
         self.retry.failures = failures;
         self.retry.failed_at = Some(now);
         self.retry.until = Some(until);
+        self.retry.action = Some(action);
         self.retry.outcome.clone_from(&outcome);
         self.why = Reason::Retry;
         self.rest = Rest::Owed;
@@ -198,6 +205,7 @@ impl Instance {
             epoch: self.epoch,
             role: self.role.role(),
             at: until,
+            action,
             failures,
             outcome,
         });

@@ -246,6 +246,8 @@ pub enum Event {
         role: Role,
         /// When.
         at: Time,
+        /// Which action that is.
+        action: Action,
         /// Failures in a row.
         failures: u32,
         /// How the last one ended; `None`: is-running disagreed with a successful action.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Knowledge, Outcome, Role};
+use super::job::{Action, Knowledge, Outcome, Role};
 use super::kernel::ShortName;
 use super::time::Time;
 
@@ -215,6 +215,8 @@ pub enum Next {
     RetryAt {
         /// When the next is made.
         at: Time,
+        /// Which action that is.
+        action: Action,
         /// Failures in a row.
         failures: u32,
         /// How the last one ended; `None`: is-running disagreed with a successful action.
@@ -222,6 +224,28 @@ pub enum Next {
     },
     /// The daemon is ending: no new action begins.
     Ending,
+}
+
+/// Why an action is tried again, as a clause; without an outcome is-running disagreed with a successful action.
+pub fn why_again(action: Action, outcome: Option<&Outcome>) -> String {
+    match (action, outcome) {
+        (_, Some(outcome)) => format!("it {}", outcome.predicate()),
+        (Action::Start, None) => "is-running does not find it running".into(),
+        (Action::Stop | Action::IsRunning, None) => "is-running finds it still running".into(),
+    }
+}
+
+/// How many failures there were in a row, in parentheses; nothing of the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InARow(pub u32);
+
+impl fmt::Display for InARow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 | 1 => Ok(()),
+            failures => write!(f, " ({failures} failures in a row)"),
+        }
+    }
 }
 
 impl fmt::Display for Next {
@@ -260,24 +284,13 @@ impl fmt::Display for Next {
                 )
             }
             Self::RetryAt {
+                action,
                 failures,
-                outcome: Some(outcome),
+                outcome,
                 ..
             } => {
-                write!(
-                    f,
-                    "try again, because the last attempt {outcome} ({failures} in a row)"
-                )
-            }
-            Self::RetryAt {
-                failures,
-                outcome: None,
-                ..
-            } => {
-                write!(
-                    f,
-                    "try again, because is-running disagrees ({failures} in a row)"
-                )
+                let why = why_again(*action, outcome.as_ref());
+                write!(f, "{action} again, because {why}{}", InARow(*failures))
             }
             Self::Ending => f.write_str("nothing: the daemon is ending"),
         }

@@ -196,6 +196,13 @@ fn a_view_between_two_mutations_shows_what_was_decided() {
     let next = |machine: &Machine, ms| machine.view(InstanceId(0), at(ms)).unwrap().next;
     let retry = next(&machine, 10);
     assert!(matches!(retry, Next::RetryAt { at: due, failures: 1, .. } if due == at(1_010)));
+    assert!(matches!(
+        retry,
+        Next::RetryAt {
+            action: Action::Start,
+            ..
+        }
+    ));
     // The timer is due and has not been handled: nothing waits for a place.
     assert_eq!(next(&machine, 1_020), retry);
     assert_eq!(actions(&wait(&mut machine, at(1_020))), [Action::Start]);

@@ -10,6 +10,7 @@ use super::Decision;
 use crate::machine::Time;
 use crate::machine::job::{Action, Outcome};
 use crate::machine::message::{Changes, Event};
+use crate::machine::reason::InARow;
 use crate::machine::settings::InstanceName;
 use crate::record::Origin;
 
@@ -114,11 +115,11 @@ pub fn sentence(decision: &Decision) -> impl fmt::Display {
             )
         }
         Event::RetryScheduled {
-            at: then, failures, ..
-        } => {
-            let wait = Span(then.since(at));
-            format!("the next attempt is in {wait} (failures in a row: {failures})")
-        }
+            at: then,
+            action,
+            failures,
+            ..
+        } => again(*action, then.since(at), *failures),
         Event::Adopted { action, job, .. } => {
             format!("{action} of the daemon's earlier life still runs and is waited for ({job})")
         }
@@ -134,6 +135,11 @@ pub fn sentence(decision: &Decision) -> impl fmt::Display {
         | Event::AuditRepaired { .. } => of_kernel(&decision.event),
         Event::Reloaded(changes) => reloaded(changes),
     }
+}
+
+fn again(action: Action, wait: Duration, failures: u32) -> String {
+    let row = InARow(failures);
+    format!("{action} is tried again in {}{row}", Span(wait))
 }
 
 /// What was held back says for how long.

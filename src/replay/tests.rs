@@ -233,6 +233,7 @@ fn decisions_are_paired_with_the_nearest() {
             epoch: 1,
             role: crate::machine::job::Role::Master,
             at: at(*ms),
+            action: crate::machine::job::Action::Start,
             failures: 1,
             outcome: None,
         },

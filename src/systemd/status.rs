@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::machine::Time;
 use crate::machine::job::{Action, Knowledge, Role};
-use crate::machine::reason::Next;
+use crate::machine::reason::{InARow, Next};
 use crate::machine::view::{InstanceView, KernelView};
 
 /// The length of the list of instances, in bytes; the others are counted. systemd takes more, but a person
@@ -135,11 +135,16 @@ fn clause(instance: &InstanceView, now: Time) -> String {
     let since = instance.role_since.max(instance.knowledge_since);
     let age = short(now.since(since));
     let knowledge = instance.knowledge;
-    if let Next::RetryAt { at, failures, .. } = &instance.next {
+    if let Next::RetryAt {
+        at,
+        action,
+        failures,
+        ..
+    } = &instance.next
+    {
         let again = short(at.since(now));
-        return format!(
-            "{name} {role} {knowledge}, {failures} failures in a row, again in {again}"
-        );
+        let row = InARow(*failures);
+        return format!("{name} {role} {knowledge}, {action} again in {again}{row}");
     }
     let action = instance
         .job

@@ -129,6 +129,7 @@ impl Story {
             epoch: self.epoch,
             role: self.role,
             at: us(at),
+            action: Action::Start,
             failures: 1,
             outcome,
         });

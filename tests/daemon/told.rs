@@ -142,3 +142,40 @@ fn a_reload_that_takes_long_is_explained_and_waited_for() {
         },
     );
 }
+
+#[test]
+fn what_was_not_run_by_this_daemon_is_said_so() {
+    netns::run("told::what_was_not_run_by_this_daemon_is_said_so", || {
+        let world = World::new();
+        started(&world);
+        world.settles("default", "MASTER", "running");
+        assert_eq!(world.keepstart(&["stop"]).code, 0);
+        assert_eq!(world.keepstart(&["start"]).code, 0);
+        world.settles("default", "MASTER", "running");
+        let status = world.keepstart(&["status"]);
+        let words = "it is running; nothing has been run since the daemon started; nothing is left";
+        assert!(status.out.contains(words), "{status:?}");
+        assert_eq!(world.keepstart(&["stop"]).code, 0);
+    });
+}
+
+#[test]
+fn a_service_that_is_being_started_is_not_called_stopped() {
+    netns::run(
+        "told::a_service_that_is_being_started_is_not_called_stopped",
+        || {
+            let world = World::new();
+            let config = "keepstart: {vip: 127.0.0.1, start: HERE/slow.sh, stop: 'true'}\n";
+            world.config(config);
+            world.script("slow.sh", "while [ ! -e HERE/go ]; do sleep 0.01; done");
+            let daemon = world.daemon();
+            world.until("it starts", || {
+                let out = world.keepstart(&["status"]).out;
+                out.contains("  starting  ") && out.contains("it is being started;")
+            });
+            world.write("go", "");
+            world.settles("default", "MASTER", "running");
+            daemon.end();
+        },
+    );
+}

@@ -153,7 +153,10 @@ fn cells(instance: &InstanceStatus) -> [Cell; 6] {
         Role::Backup => None,
         Role::Unknown => Some(Paint::Bad),
     };
+    let acts = instance.job.as_ref();
+    let acts = acts.is_some_and(|job| job.action.changes_service());
     let fits = match (instance.role, instance.service) {
+        _ if acts => Some(Paint::Warn),
         (Role::Master, Knowledge::Running) => Some(Paint::Good),
         (Role::Backup, Knowledge::Stopped) => None,
         (Role::Unknown, _)
@@ -165,7 +168,7 @@ fn cells(instance: &InstanceStatus) -> [Cell; 6] {
         cell(instance.name.to_string(), Some(Paint::Bold)),
         cell(instance.role.to_string(), role_paint),
         cell(Span::ms(instance.role_age_ms).to_string(), None),
-        cell(instance.service.to_string(), fits),
+        cell(instance.service_word(), fits),
         action(instance),
         check(instance),
     ]
@@ -175,12 +178,10 @@ fn cells(instance: &InstanceStatus) -> [Cell; 6] {
 fn action(instance: &InstanceStatus) -> Cell {
     let runs = instance.job.as_ref();
     let runs = runs.filter(|job| job.action.changes_service());
-    match (runs, &instance.last_action, &instance.last_check) {
-        (Some(job), _, _) => running(job),
-        (None, Some(job), _) => last(job),
-        (None, None, Some(_)) => dim("no start or stop yet"),
-        (None, None, None) if instance.job.is_some() => dim("no start or stop yet"),
-        (None, None, None) => dim("no job yet"),
+    match (runs, &instance.last_action) {
+        (Some(job), _) => running(job),
+        (None, Some(job)) => last(job),
+        (None, None) => dim("no start or stop since the daemon started"),
     }
 }
 

@@ -110,7 +110,7 @@ fn follow_in_lines(client: &mut Client, out: Out) -> Result<std::convert::Infall
                 let essence = (
                     status.role,
                     status.service,
-                    status.job.is_some(),
+                    status.job.as_ref().map(|job| job.action),
                     status.next.what.clone(),
                 );
                 if told.insert(status.name.clone(), essence.clone()) != Some(essence) {

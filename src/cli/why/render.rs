@@ -71,7 +71,8 @@ fn headline(status: &InstanceStatus, canvas: &Canvas) -> String {
     let age = Span::ms(status.role_age_ms);
     let line = format!(
         "{} for {age}, the service is {}",
-        status.role, status.service
+        status.role,
+        status.service_word()
     );
     let name = canvas.out.paint(Paint::Bold, status.name.as_str());
     format!(

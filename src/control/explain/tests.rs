@@ -79,12 +79,13 @@ fn every_next_step_has_the_rule_that_it_follows() {
         ),
         (
             Next::RetryAt {
+                action: Action::Start,
                 at,
                 failures: 4,
                 outcome: None,
             },
             RuleKind::Retry,
-            "after 1.0s, each time 2 times as long, up to 1m (retry); 4 failures",
+            "after 1.0s, each time 2 times as long, up to 1m (retry); failures in a row: 4",
         ),
         (Next::Ending, RuleKind::Release, "(on-exit: keep)"),
     ];
@@ -114,6 +115,7 @@ fn what_is_wrong_comes_with_what_to_do() {
             let last = view.last_action.as_mut().expect("a last job");
             last.outcome = Outcome::Failed { code: 1 };
             view.next = Next::RetryAt {
+                action: Action::Start,
                 at: time(26_000),
                 failures: 1,
                 outcome,

@@ -50,6 +50,7 @@ fn failures_have_a_word_and_a_number() {
 fn growing_older_moves_ages_and_the_next_step_and_says_so() {
     let mut view = (*view(1, "web")).clone();
     view.next = Next::RetryAt {
+        action: Action::Start,
         at: time(30_000),
         failures: 2,
         outcome: Some(Outcome::Unseen),
@@ -62,7 +63,7 @@ fn growing_older_moves_ages_and_the_next_step_and_says_so() {
         (14_000, Some(6_000))
     );
     assert!(
-        status.why.contains("next, in 6.0s: try again"),
+        status.why.contains("next, in 6.0s: start again"),
         "{}",
         status.why
     );

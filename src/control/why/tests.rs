@@ -35,7 +35,7 @@ fn a_backup_whose_gain_is_held_back() {
     assert_eq!(
         why,
         "192.0.2.10 is on lo, but that has changed a moment ago, so the role stays BACKUP for now; \
-         it is stopped; no job has run yet; \
+         it is stopped; nothing has been run since the daemon started; \
          next, in 150ms: MASTER, once the role has been stable for the debounce window"
     );
 }
@@ -47,6 +47,7 @@ fn a_failed_start_that_is_tried_again() {
         view.knowledge = Knowledge::Maybe;
         view.last_action.as_mut().expect("a last job").outcome = outcome.clone();
         view.next = Next::RetryAt {
+            action: Action::Start,
             at: time(134_100),
             failures: 3,
             outcome: Some(outcome),
@@ -57,7 +58,43 @@ fn a_failed_start_that_is_tried_again() {
         "192.0.2.10 is on lo, so the role is MASTER and the service shall run here; \
          whether it runs is not known; \
          start failed with exit status 1 2m ago (took 50ms), asked for because the role was gained; \
-         next, in 4.0s: try again, because the last attempt failed with exit status 1 (3 in a row)"
+         next, in 4.0s: start again, because it failed with exit status 1 (3 failures in a row)"
+    );
+}
+
+#[test]
+fn what_is_tried_again_and_why_is_told() {
+    let again = |action, failures, outcome| {
+        let why = why(|view| {
+            view.next = Next::RetryAt {
+                at: time(134_100),
+                action,
+                failures,
+                outcome,
+            };
+        });
+        why.rsplit_once("next, in 4.0s: ")
+            .expect("a next step")
+            .1
+            .to_owned()
+    };
+    let killed = Some(Outcome::Killed { signal: 9 });
+    assert_eq!(
+        again(Action::Stop, 2, killed),
+        "stop again, because it was killed by signal 9 (2 failures in a row)"
+    );
+    assert_eq!(
+        again(Action::Start, 1, None),
+        "start again, because is-running does not find it running"
+    );
+    assert_eq!(
+        again(Action::Stop, 1, None),
+        "stop again, because is-running finds it still running"
+    );
+    let timeout = Duration::from_secs(10);
+    assert_eq!(
+        again(Action::IsRunning, 1, Some(Outcome::TimedOut { timeout })),
+        "is-running again, because it timed out after 10s"
     );
 }
 
@@ -116,7 +153,7 @@ fn a_running_job() {
     assert_eq!(
         why,
         "192.0.2.10 is not here, so the role is BACKUP and the service shall not run here; \
-         it is running; stop has been running as process 77 for 3.0s because the role was lost; \
+         it is being stopped; stop has been running as process 77 for 3.0s because the role was lost; \
          next: look again when the running job ends (its timeout is over in 1m26s)"
     );
 }

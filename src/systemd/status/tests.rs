@@ -84,6 +84,7 @@ fn each_state_has_its_words() {
     let web = |role, knowledge| instance("web", role, knowledge);
     let stopped = web(Role::Master, Knowledge::Stopped);
     let retry = Next::RetryAt {
+        action: Action::Start,
         at: at(205),
         failures: 3,
         outcome: None,
@@ -115,7 +116,7 @@ fn each_state_has_its_words() {
         ),
         (
             failing,
-            "web MASTER maybe running, 3 failures in a row, again in 5s",
+            "web MASTER maybe running, start again in 5s (3 failures in a row)",
         ),
     ];
     for (view, expected) in cases {

@@ -63,9 +63,9 @@ fn a_table_with_a_reason_for_each_instance() {
         "\
 keepstart 0.1.0, process 812, up 3d4h, /etc/keepstart/config.yaml
 
-database  BACKUP  3m12s  stopped  no job yet
+database  BACKUP  3m12s  stopped  no start or stop since the daemon started
           why: 192.0.2.10 is not here, so the role is BACKUP and the service shall not run here; \
-it is stopped; no job has run yet; nothing is left to do
+it is stopped; nothing has been run since the daemon started; nothing is left to do
 web       MASTER  3m12s  running  start done 3m12s ago (took 50ms)
           why: 192.0.2.10 is on lo, so the role is MASTER and the service shall run here; \
 it is running; start done 3m12s ago (took 50ms), asked for because the role was gained; nothing is left to do
@@ -95,7 +95,7 @@ fn the_last_start_or_stop_and_the_last_is_running_stand_side_by_side() {
     };
     assert_eq!(
         line(&only_checked),
-        "web  MASTER  3m12s  running  no start or stop yet  is-running said yes 12s ago"
+        "web  MASTER  3m12s  running  no start or stop since the daemon started  is-running said yes 12s ago"
     );
     let asking = |view: &mut InstanceView| {
         checked(view);

@@ -7,7 +7,7 @@ use crate::cli::out::Out;
 use crate::cli::timeline::draw::Glyphs;
 use crate::control::samples::{kernel, time, view};
 use crate::control::status::Freshness;
-use crate::machine::job::Outcome;
+use crate::machine::job::{Action, Outcome};
 use crate::machine::reason::Next;
 use crate::machine::view::InstanceView;
 
@@ -50,6 +50,7 @@ fn a_start_that_fails() {
         let last = view.last_action.as_mut().expect("a last job");
         last.outcome = Outcome::Failed { code: 1 };
         view.next = Next::RetryAt {
+            action: Action::Start,
             at: time(27_000),
             failures: 3,
             outcome: Some(Outcome::Failed { code: 1 }),
@@ -57,8 +58,8 @@ fn a_start_that_fails() {
     });
     for part in [
         "web is MASTER for 15s, the service is maybe running",
-        "3 failures in a row; due in 2.0s",
-        "next     in 2.0s: try again, because the last attempt failed with exit status 1",
+        "in a row: 3; due in 2.0s",
+        "next     in 2.0s: start again, because it failed with exit status 1 (3 failures in a row)",
         "to do    `journalctl KEEPSTART_JOB=4f3a9c1e-17` shows what it printed",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
