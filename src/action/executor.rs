@@ -5,7 +5,7 @@
 //!   submit ──▶ Spawning ──▶ Running ──▶ (main process ended) ──▶ Ended         never signalled
 //!                 │            │                                   ▲
 //!                 │            └─ signal ─▶ Running, signalled ─▶ Emptying ──┘  until its group is empty
-//!                 └─ signal: withdrawn, or delivered once the process exists
+//!                 └─ signal: withdrawn, or delivered as soon as the process exists
 //!   adopt ─────────────────▶ Running
 //! ```
 
@@ -165,6 +165,8 @@ impl Executor {
                     self.runs.remove(&job);
                     self.counters.not_started += 1;
                     self.end(job, Exit::NotStarted(error));
+                } else {
+                    self.spawners.signal(job, signal);
                 }
             }
             Some(Run::Running {
@@ -251,7 +253,12 @@ impl Executor {
         counters
     }
 
-    fn launched(&mut self, Reply { job, result }: Reply) {
+    fn launched(&mut self, reply: Reply) {
+        let Reply {
+            job,
+            result,
+            signalled,
+        } = reply;
         let wanted = match self.runs.remove(&job) {
             Some(Run::Spawning { wanted }) => wanted,
             Some(Run::Running { .. } | Run::Emptying { .. }) | None => None,
@@ -268,7 +275,11 @@ impl Executor {
                 if let Some(pid) = to_pid(pid) {
                     self.watch(job, pid, pidfd, Kinship::Child);
                 }
-                if let Some(signal) = wanted {
+                match self.runs.get_mut(&job) {
+                    Some(Run::Running { signalled: was, .. }) => *was = signalled.is_some(),
+                    Some(Run::Spawning { .. } | Run::Emptying { .. }) | None => {}
+                }
+                if let Some(signal) = wanted.filter(|_| wanted != signalled) {
                     self.signal(job, signal);
                 }
             }

@@ -44,6 +44,15 @@ pub(super) struct Launcher {
     pub(super) script_security: ScriptSecurity,
 }
 
+/// Told of a process that can be signalled before it is the action.
+pub(super) trait Births {
+    /// It exists, and leads a group of this number.
+    fn born(&self, pid: u32);
+
+    /// It is about to be reaped, and nothing has come of it.
+    fn dying(&self);
+}
+
 /// A process that exists, unreaped.
 pub(super) struct Spawned {
     /// Its number, which is its group's too.
@@ -60,19 +69,14 @@ impl Launcher {
         &self,
         job: &Job,
         spare: &mut Spare,
+        births: &dyn Births,
     ) -> (Result<Spawned, String>, OutputFate) {
         self.recorder.intent(job);
-        match self.spawn(job, spare) {
-            Ok((pid, fate)) => {
-                let at = super::now();
+        match self.spawn(job, spare, births) {
+            Ok((pid, at, fate)) => {
                 // The child is unreaped, and only the executor reaps it, once it has heard of it: so the
                 // number is this process's for as long as this function runs.
                 let pidfd = open_pidfd(pid);
-                // Without its start the process could be taken for another one of its number. The intent alone
-                // has the next daemon look for it by its environment.
-                if let Ok(stat) = ProcessStat::read(pid) {
-                    self.recorder.spawned(job, pid, stat.start);
-                }
                 let fate = match fate {
                     OutputFate::Kept => spare.hand_over(&OutputName::of(job)),
                     OutputFate::Lost => fate,
@@ -83,6 +87,14 @@ impl Launcher {
                 self.recorder.not_spawned(job);
                 (Err(error), OutputFate::Kept)
             }
+        }
+    }
+
+    /// Without its start the process could be taken for another one of its number. The intent alone has the next
+    /// daemon look for it by its environment.
+    fn record(&self, job: &Job, pid: u32) {
+        if let Ok(stat) = ProcessStat::read(pid) {
+            self.recorder.spawned(job, pid, stat.start);
         }
     }
 
@@ -115,7 +127,13 @@ impl Launcher {
         Err(format!("{file} is not run, because {first}{more}"))
     }
 
-    fn spawn(&self, job: &Job, spare: &mut Spare) -> Result<(u32, OutputFate), String> {
+    /// Makes the process, and records it; gives back its number and when the exec had succeeded.
+    fn spawn(
+        &self,
+        job: &Job,
+        spare: &mut Spare,
+        births: &dyn Births,
+    ) -> Result<(u32, Instant, OutputFate), String> {
         let invocation = Invocation::of(job, search_path(job, &self.environment))?;
         let program = &invocation.program;
         self.judge(job, program)?;
@@ -137,8 +155,12 @@ impl Launcher {
                 directory,
                 by_shell: invocation.format == Format::ShellMayRead,
             };
-            return match spawn_staged(staged, &environment, output) {
-                Ok(pid) => Ok((pid, fate)),
+            let born = |pid| {
+                births.born(pid);
+                self.record(job, pid);
+            };
+            return match spawn_staged(staged, &environment, output, born, || births.dying()) {
+                Ok(pid) => Ok((pid, super::now(), fate)),
                 Err(error) => Err(explain_stage(program, job, error)),
             };
         }
@@ -160,7 +182,11 @@ impl Launcher {
             result => result,
         };
         match result {
-            Ok(pid) => Ok((pid, fate)),
+            Ok(pid) => {
+                let at = super::now();
+                self.record(job, pid);
+                Ok((pid, at, fate))
+            }
             Err(error) => Err(explain(program, job, &error)),
         }
     }
@@ -318,8 +344,10 @@ fn explain_stage(program: &Path, job: &Job, error: StageError) -> String {
             return format!("cannot run {shown} in {}: {error}", directory.display());
         }
         StageError::NoStage(error) => ("cannot prepare its process".to_owned(), error),
-        StageError::Silent => {
-            return format!("cannot run {shown}: its process ended before it could begin");
+        StageError::Died(signal) => {
+            let by = signal.map(|signal| format!(", by signal {signal}"));
+            let by = by.unwrap_or_default();
+            return format!("cannot run {shown}: its process ended before it could begin{by}");
         }
         StageError::Failed(step, error) => {
             let what = match step {

@@ -51,7 +51,7 @@ pub use units::look_at_units;
 
 /// Writes down which processes exist, so that a later life of the daemon finds them.
 ///
-/// All calls are made on a spawner thread, in the order `intent`, then at most one of the other two, and the reactor
+/// All calls are made on a spawner thread, first `intent`, then `spawned`, `not_spawned`, or these two, and the reactor
 /// hears of the process only after they have returned. They may wait for a disk: that delays this job only.
 pub trait JobRecorder: Send + Sync {
     /// The job's process is about to be made.
@@ -60,7 +60,7 @@ pub trait JobRecorder: Send + Sync {
     /// The process exists. It leads a process group of its own, whose number is `pid`.
     fn spawned(&self, job: &Job, pid: u32, started: ProcessStart);
 
-    /// No process came of the intent.
+    /// No action came of the intent, and the process, if one was told of, has ended.
     fn not_spawned(&self, job: &Job);
 }
 

@@ -15,10 +15,12 @@ use super::event::ExecEvent;
 use super::launch::{Launcher, Spawned};
 use super::now;
 use super::output::{OutputFate, Spare};
-use crate::machine::job::{Action, Job, JobId};
+use crate::machine::job::{Action, Job, JobId, JobSignal};
 
+mod births;
 mod slow;
 
+use births::Watched;
 use slow::{Pace, Spawn};
 
 /// Threads that are always there. Two, so that one slow exec is not felt even before it is called hung.
@@ -51,6 +53,8 @@ const STACK_SIZE: usize = 256 * 1024;
 pub(super) struct Reply {
     pub(super) job: JobId,
     pub(super) result: Result<Spawned, String>,
+    /// The last signal that its process was sent already.
+    pub(super) signalled: Option<JobSignal>,
 }
 
 /// The handle of the executor. Dropped, it lets idle threads end and drops what still waits.
@@ -140,6 +144,13 @@ impl State {
         })
     }
 
+    fn spawns_mut(&mut self) -> impl Iterator<Item = &mut Spawn> {
+        self.threads.values_mut().filter_map(|doing| match doing {
+            Doing::Idle | Doing::Prepares { .. } => None,
+            Doing::Spawns(spawn) => Some(spawn),
+        })
+    }
+
     fn idle(&self) -> usize {
         let doing = self.threads.values();
         doing.filter(|doing| matches!(doing, Doing::Idle)).count()
@@ -173,18 +184,17 @@ impl State {
         mut found: impl FnMut(&Spawn),
     ) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        for doing in self.threads.values_mut() {
-            let Doing::Spawns(spawn) = doing else {
-                continue;
-            };
+        let mut newly_hung = 0;
+        for spawn in self.spawns_mut() {
             let (due, was) = (spawn.since + after, spawn.pace);
             if due > now {
                 next = Some(next.map_or(due, |next| next.min(due)));
             } else if spawn.slows_to(pace) {
-                self.spawns_hung += u64::from(was == Pace::Healthy);
+                newly_hung += u64::from(was == Pace::Healthy);
                 found(spawn);
             }
         }
+        self.spawns_hung += newly_hung;
         next
     }
 }
@@ -334,13 +344,21 @@ impl Shared {
             let Some(job) = self.next_job(thread) else {
                 return;
             };
-            let (result, fate) = self.launcher.launch(&job, &mut spare);
+            let births = Watched {
+                shared: self,
+                thread,
+            };
+            let (result, fate) = self.launcher.launch(&job, &mut spare, &births);
             let mut state = self.lock();
-            state.threads.insert(thread, Doing::Idle);
+            let signalled = match state.threads.insert(thread, Doing::Idle) {
+                Some(Doing::Spawns(spawn)) => spawn.signalled,
+                Some(Doing::Idle | Doing::Prepares { .. }) | None => None,
+            };
             state.outputs_lost += u64::from(fate == OutputFate::Lost);
             state.replies.push_back(Reply {
                 job: job.id,
                 result,
+                signalled,
             });
             drop(state);
             self.news.notify_one();

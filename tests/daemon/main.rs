@@ -31,6 +31,7 @@ mod register;
 mod restart;
 mod security;
 mod signals;
+mod staged;
 mod systemd;
 mod timeline;
 mod told;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
 use crate::netns::{self, ip};
-use crate::world::{VIP, World, ms, pause};
+use crate::world::{VIP, World};
 
 /// A user and a group that every system has, and what their numbers are.
 struct Other {
@@ -22,13 +22,13 @@ impl Other {
 }
 
 /// A world whose directory others can go through.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::new();
     fs::set_permissions(world.here(), fs::Permissions::from_mode(0o755)).unwrap();
     world
 }
 
-fn add_vip() {
+pub(crate) fn add_vip() {
     ip(&format!("addr add {VIP}/32 dev lo"));
 }
 
@@ -138,6 +138,7 @@ fn what_cannot_be_become_is_said_and_tried_again() {
                 "touch HERE/plain-ran".replace("HERE", &world.here().display().to_string()),
             )
             .unwrap();
+            // A list of words is for the kernel alone, which does not know such a file.
             world.script("strange", "");
             fs::write(world.path("strange"), "#!/no/such/interpreter\n").unwrap();
             config("{run: HERE/start.sh, user: daemon}");
@@ -155,6 +156,8 @@ fn what_cannot_be_become_is_said_and_tried_again() {
                     "{run: HERE/missing.sh, umask: 022}",
                     "/missing.sh: No such file",
                 ),
+                ("{run: [HERE/plain]}", "/plain: Exec format error"),
+                ("{run: [HERE/plain], nice: 1}", "/plain: Exec format error"),
                 (
                     "{run: HERE/strange, umask: 022}",
                     "/strange: its interpreter /no/such/interpreter: No such file",
@@ -168,68 +171,6 @@ fn what_cannot_be_become_is_said_and_tried_again() {
             assert_eq!(world.keepstart(&["reload"]).code, 0);
             world.settles("default", "MASTER", "running");
             assert!(world.exists("plain-ran"));
-            daemon.end();
-        },
-    );
-}
-
-/// Holds a write lease on a file, so that its exec hangs, until it is dropped.
-struct Lease(std::process::Child);
-
-impl Lease {
-    fn take(world: &World, name: &str) -> Self {
-        // F_SETLEASE is 1024, F_WRLCK is 1 (fcntl(2)).
-        let text = "$SIG{IO} = 'IGNORE'; open(F, '<', $ARGV[0]) or die; fcntl(F, 1024, 1) or die \"lease: $!\"; \
-                    open(G, '>', $ARGV[1]) or die; close(G); sleep 1000";
-        let held = world.path("held");
-        let mut command = world.command_of("perl".as_ref());
-        command.args(["-e", text]).arg(world.path(name)).arg(&held);
-        let lease = Self(command.spawn().unwrap());
-        world.until("the lease", || held.exists());
-        fs::remove_file(held).unwrap();
-        lease
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn a_process_between_its_two_execs_is_found_again() {
-    netns::run(
-        "process::a_process_between_its_two_execs_is_found_again",
-        || {
-            let world = world();
-            world.script("start.sh", "echo $$ >> HERE/starts");
-            world.script("other.sh", "echo $$ >> HERE/others");
-            world.config(&format!(
-            "instances:\n  hangs: {{vip: {VIP}, stop: 'true', start: {{run: HERE/start.sh, umask: 077}}}}\n  \
-             other: {{vip: {VIP}, stop: 'true', start: {{run: HERE/other.sh, umask: 077}}}}\n"
-        ));
-            let daemon = world.daemon();
-            world.settles("hangs", "BACKUP", "stopped");
-            let lease = Lease::take(&world, "start.sh");
-            add_vip();
-            // Nobody waits for the one that hangs.
-            world.settles("other", "MASTER", "running");
-            world.until("it is told", || {
-                world.log().contains("hangs") && world.log().contains("start")
-            });
-            assert!(!world.exists("starts"));
-            daemon.kill();
-            let daemon = world.daemon();
-            pause(ms(300));
-            let hangs = world.instance("hangs");
-            assert!(!hangs["job"].is_null(), "adopted: {hangs:#}");
-            drop(lease);
-            world.settles("hangs", "MASTER", "running");
-            // What was adopted has ended unseen, so it is run once more, after it.
-            let starts = world.lines("starts");
-            assert!(starts.len() <= 2, "{starts:?}");
             daemon.end();
         },
     );

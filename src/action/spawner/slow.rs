@@ -1,10 +1,14 @@
-//! How long a spawn takes, and what has been made of that. Pure but for the clock at its beginning.
+//! A spawn that goes on: how long it takes, what has been made of that, and the signals for a process that is not the
+//! action yet. Changed under the spawners' lock; signalling a process waits for nothing.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use rustix::process::Pid;
+
 use super::super::now;
-use crate::machine::job::{Action, Job, JobId, Role};
+use super::super::process::signal_group;
+use crate::machine::job::{Action, Job, JobId, JobSignal, Role};
 use crate::machine::settings::InstanceSettings;
 
 /// A spawn that has not come to its exec yet.
@@ -15,6 +19,12 @@ pub(super) struct Spawn {
     pub(super) serves: (Role, u64),
     pub(super) since: Instant,
     pub(super) pace: Pace,
+    /// What is known to exist before the spawn has come to its end.
+    pub(super) process: Option<Pid>,
+    /// To be sent once there is a process.
+    pub(super) wanted: Option<JobSignal>,
+    /// The last signal that the process was sent.
+    pub(super) signalled: Option<JobSignal>,
 }
 
 /// What has been made of the time that a spawn takes.
@@ -37,6 +47,33 @@ impl Spawn {
             serves: (job.role, job.epoch),
             since: now(),
             pace: Pace::Healthy,
+            process: None,
+            wanted: None,
+            signalled: None,
+        }
+    }
+
+    /// Signals the process, now or when it is known. The stronger signal stays: after a KILL nobody is left to take
+    /// a TERM.
+    pub(super) fn signal(&mut self, signal: JobSignal) {
+        if self.wanted != Some(JobSignal::Kill) {
+            self.wanted = Some(signal);
+        }
+        self.deliver();
+    }
+
+    /// Notes the process, or that its number may soon be another's.
+    pub(super) fn set_process(&mut self, process: Option<Pid>) {
+        self.process = process;
+        self.deliver();
+    }
+
+    fn deliver(&mut self) {
+        if let Some(pid) = self.process
+            && let Some(signal) = self.wanted.take()
+            && signal_group(pid, signal).is_ok()
+        {
+            self.signalled = Some(signal);
         }
     }
 

@@ -1,26 +1,30 @@
 //! What the stage does: the whole program of a process that is about to become an action. Runs on the only thread of
 //! that process, before anything else of keepstart's; never in the daemon.
 
-use std::ffi::{OsStr, OsString};
+use std::convert::Infallible;
+use std::ffi::{CString, NulError, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, IoSlice, PipeWriter, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::process::ExitCode;
+use std::sync::Arc;
 
-use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
-use rustix::fs::Mode;
+use nix::unistd::{Gid, Uid, execve, setgid, setgroups, setuid};
+use rustix::fs::{FileType, Mode, fchmod, fstat};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::{Rlimit, chdir, getegid, geteuid, setpriority_process, setrlimit, umask};
-use rustix::stdio::dup2_stdin;
+use rustix::stdio::{dup2_stdin, stdout};
+use signal_hook::consts::SIGPIPE;
 
-use super::{NAME, Orders, Report, Step};
+use super::{BEGINS, NAME, Orders, PACKED, Report, Step};
 use crate::action::launch::SHELL;
 use crate::machine::process::{Limit, Resource};
+
+/// How the stage ends where it fails: not 1, which would be an answer of is-running.
+const FAILED: u8 = 126;
 
 /// Becomes an action, if this process was executed for that; `None`: it was not. Comes back from the former only with
 /// a failure, which the daemon has been told.
@@ -30,50 +34,50 @@ pub fn staged(words: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
         return None;
     }
     if let Ok(mut pipe) = open_pipe() {
-        let report = become_action(words);
-        let written = serde_json::to_vec(&report).unwrap_or_default();
+        let Err((step, errno)) = try_to(words, &mut pipe);
+        let errno = errno.raw_os_error();
+        let written = serde_json::to_vec(&Report { step, errno }).unwrap_or_default();
         // A daemon that has ended is not told, and its successor finds no process.
         let _ = pipe.write_all(&written);
     }
-    Some(ExitCode::FAILURE)
+    Some(ExitCode::from(FAILED))
 }
 
-/// Makes the pipe whose end says that the action has begun, and sends the daemon the end to read, through stdin.
+/// Makes the pipe whose end says that the action has begun, and sends the daemon the end to read, through stdin. That
+/// comes last: from then on the daemon waits for the pipe alone.
 fn open_pipe() -> io::Result<PipeWriter> {
+    // The standard library has this signal ignored, which an exec hands on; what is caught, it sets right.
+    signal_hook::flag::register(SIGPIPE, Arc::default())?;
     let (reader, writer) = io::pipe()?;
+    let door = io::stdin().as_fd().try_clone_to_owned()?;
+    // What the action gets for its input.
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let rights = [reader.as_fd()];
     ancillary.push(SendAncillaryMessage::ScmRights(&rights));
-    let door = io::stdin();
     sendmsg(
         &door,
         &[IoSlice::new(b".")],
         &mut ancillary,
         SendFlags::NOSIGNAL,
     )?;
-    // What the action gets for its input; the door is closed with it.
-    let null = File::options().read(true).write(true).open("/dev/null")?;
-    dup2_stdin(&null)?;
     Ok(writer)
 }
 
 /// Comes back only with what failed.
-fn become_action(words: impl Iterator<Item = OsString>) -> Report {
-    let Err((step, errno)) = try_to(words);
-    let errno = errno.raw_os_error();
-    Report { step, errno }
-}
-
 fn try_to(
     mut words: impl Iterator<Item = OsString>,
-) -> Result<std::convert::Infallible, (Step, Errno)> {
+    pipe: &mut PipeWriter,
+) -> Result<Infallible, (Step, Errno)> {
     let bad = || (Step::Orders, Errno::INVAL);
     let orders = words.next().ok_or_else(bad)?;
     let orders: Orders = serde_json::from_slice(orders.as_bytes()).map_err(|_| bad())?;
-    let variables: Vec<OsString> = words.by_ref().take(orders.variables).collect();
-    let program = words.next().ok_or_else(bad)?;
-    let arguments: Vec<OsString> = words.collect();
+    let words: Result<Vec<CString>, _> = words.map(in_c).collect();
+    let words = words.map_err(|_| bad())?;
+    let program = words.first().ok_or_else(bad)?;
+    let variables = variables().map_err(|_| bad())?;
     // As long as it may: a limit can be raised, and others be overtaken, by root only.
     for (resource, limit) in &orders.limits {
         let set = setrlimit(in_kernel(*resource), rlimit(*limit));
@@ -85,16 +89,32 @@ fn try_to(
     if let Some(mask) = orders.umask {
         umask(Mode::from_raw_mode(mask));
     }
+    if orders.uid.is_some() {
+        let_reopen_output();
+    }
     become_user(&orders)?;
     if let Some(directory) = &orders.directory {
         chdir(directory).map_err(|errno| (Step::Directory, errno))?;
     }
-    let mut error = execute(&program, &arguments, &variables);
-    if orders.by_shell && error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) {
-        let words: Vec<OsString> = std::iter::once(program).chain(arguments).collect();
-        error = execute(OsStr::new(SHELL), &words, &variables);
+    // A daemon that has ended, or had no descriptor free, does not read it.
+    let _ = pipe.write_all(BEGINS);
+    let Err(mut error) = execve(program, &words, &variables);
+    if orders.by_shell && error == nix::Error::ENOEXEC {
+        let shell = in_c(SHELL.into()).map_err(|_| bad())?;
+        let words = [std::slice::from_ref(&shell), &words].concat();
+        Err(error) = execve(&shell, &words, &variables);
     }
-    Err((Step::Exec, errno_of(&error)))
+    Err((Step::Exec, Errno::from_raw_os_error(error as i32)))
+}
+
+/// Lets the user open `/dev/stderr` and `/dev/stdout`, which is to open the output file anew. Nobody else comes by it,
+/// because its directory is the daemon's alone, and the daemon stays its owner. It may be `/dev/null` instead, and
+/// without this the action can still do what most do, write.
+fn let_reopen_output() {
+    let output = stdout();
+    if fstat(output).is_ok_and(|is| FileType::from_raw_mode(is.st_mode) == FileType::RegularFile) {
+        let _ = fchmod(output, Mode::from_raw_mode(0o622));
+    }
 }
 
 /// Once it is another user it can do none of the rest, so that comes last. Who is that user already needs no right.
@@ -119,25 +139,19 @@ fn become_user(orders: &Orders) -> Result<(), (Step, Errno)> {
     Ok(())
 }
 
-/// Comes back only with an error. The standard library puts the signals right, which it has changed itself when this
-/// process began.
-fn execute(program: &OsStr, arguments: &[OsString], variables: &[OsString]) -> io::Error {
-    let pair = |variable: &OsString| {
-        let bytes = variable.as_bytes();
-        let end = bytes.iter().position(|&byte| byte == b'=')?;
-        let (name, value) = bytes.split_at_checked(end)?;
-        let text = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
-        Some((text(name), text(value.get(1..)?)))
-    };
-    Command::new(Path::new(program))
-        .args(arguments)
-        .env_clear()
-        .envs(variables.iter().filter_map(pair))
-        .exec()
+/// The action's environment: keepstart's own variables, and what is packed.
+fn variables() -> Result<Vec<CString>, NulError> {
+    let variables = std::env::vars_os().map(|(name, value)| {
+        if name == PACKED {
+            return in_c(value);
+        }
+        in_c([name, value].join(OsStr::new("=")))
+    });
+    variables.collect()
 }
 
-fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
+fn in_c(text: OsString) -> Result<CString, NulError> {
+    CString::new(text.into_vec())
 }
 
 fn rlimit(limit: Limit) -> Rlimit {

@@ -8,15 +8,21 @@
 //!   posix_spawn /proc/self/exe ──────────▶ takes a pipe of its own; sends the daemon the end to read,
 //!                                          through its stdin
 //!   waits for the end of that pipe ◀────── limits, nice, umask, groups, user, directory
-//!                                          exec: closes the pipe with nothing in it, or writes what failed
+//!                                          "!" and exec, which closes the pipe; or writes what failed
 //! ```
 //!
 //! The pipe is made by the stage and not by the daemon, because other threads of the daemon spawn at the same time:
 //! their children have copies of all descriptors until they exec, and one whose exec hangs would keep this pipe open.
 //!
-//! The stage begins with an environment of the job's own variables only: what the file says for the action may be
-//! meant for somebody else's libraries (`LD_LIBRARY_PATH`), which root's stage must not load. The action's environment
-//! comes in words. By `KEEPSTART_JOB` a later daemon finds the process at each moment.
+//! An end of the pipe with nothing in it is the stage's own death, not the action's. Where the daemon has no descriptor
+//! left for the pipe, the process counts as the action from then on.
+//!
+//! In the stage's environment keepstart's own variables stand as they are, so that a later daemon finds the process by
+//! `KEEPSTART_JOB` at each moment. All others are packed ([`PACKED`]): what the file says for the action may be meant
+//! for somebody else's libraries (`LD_LIBRARY_PATH`), which root's stage must not load. They are not among its words,
+//! because those everybody can read in `/proc`.
+//!
+//! While the process is the stage it can be signalled like the action: the spawner says its number at once.
 
 mod enter;
 mod send;
@@ -34,8 +40,14 @@ pub(super) use send::{StageError, spawn_staged};
 /// What the stage is called, and known by.
 const NAME: &str = "keepstart-stage";
 
-/// What the stage is told: the first of its words, as JSON. The others are the variables, the program and its
-/// arguments.
+/// The name under which the stage has each of the action's variables that is not keepstart's own, several times: the
+/// value is `NAME=VALUE`. A file may not set it.
+const PACKED: &str = "KEEPSTART_PACKED";
+
+/// What the stage writes into the pipe right before the exec. Without it the stage itself has ended.
+const BEGINS: &[u8] = b"!";
+
+/// What the stage is told: the first of its words, as JSON. The others are the program and its arguments.
 #[derive(Debug, Serialize, Deserialize)]
 struct Orders {
     limits: Vec<(Resource, Limit)>,
@@ -48,8 +60,6 @@ struct Orders {
     directory: Option<PathBuf>,
     /// A file of an unknown format is handed to the shell.
     by_shell: bool,
-    /// How many words are variables.
-    variables: usize,
 }
 
 impl Orders {
@@ -73,7 +83,6 @@ impl Orders {
             uid: user.map(|user| user.uid),
             directory: None,
             by_shell: false,
-            variables: 0,
         }
     }
 }
