@@ -143,9 +143,7 @@ impl Launcher {
             Some(file) => (file, OutputFate::Kept),
             None => (&self.null, OutputFate::Lost),
         };
-        // A workspace is where the daemon itself is, as long as the path still leads there.
         let directory = job.command.working_directory.as_deref();
-        let directory = directory.filter(|directory| !is_here(directory));
         let process = &job.command.process;
         if process.differs_from_the_daemon() {
             let staged = Staged {
@@ -164,6 +162,8 @@ impl Launcher {
                 Err(error) => Err(explain_stage(program, job, error)),
             };
         }
+        // A workspace is where the daemon itself is, as long as the path still leads there.
+        let directory = directory.filter(|directory| !is_here(directory));
         let streams = Streams {
             input: &self.null,
             output,
@@ -192,8 +192,8 @@ impl Launcher {
     }
 }
 
-/// Whether a path leads to this process's working directory.
-fn is_here(directory: &Path) -> bool {
+/// Whether a path leads to this process's working directory. Waits as long as a file server does.
+pub(super) fn is_here(directory: &Path) -> bool {
     let is_same = |there: fs::Metadata, here: fs::Metadata| {
         (there.dev(), there.ino()) == (here.dev(), here.ino())
     };

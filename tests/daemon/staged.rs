@@ -1,6 +1,7 @@
 //! Actions that are another user's or have other limits, while the stage is still on its way to them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -169,6 +170,28 @@ fn an_action_has_no_descriptor_of_its_stage() {
         assert_eq!(world.lines("staged"), plain);
         daemon.end();
     });
+}
+
+#[test]
+fn a_user_runs_in_a_workspace_that_it_may_not_enter() {
+    netns::run(
+        "staged::a_user_runs_in_a_workspace_that_it_may_not_enter",
+        || {
+            let world = world();
+            fs::create_dir(world.path("private")).unwrap();
+            fs::set_permissions(world.path("private"), fs::Permissions::from_mode(0o700)).unwrap();
+            world.config(&format!(
+                "  workspace: HERE/private\nkeepstart:\n  vip: {VIP}\n  nic: lo\n  stop: 'true'\n  \
+                 start: {{run: [readlink, /proc/self/cwd], user: daemon}}\n"
+            ));
+            add_vip();
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            let there = format!("| {} role=", world.path("private").display());
+            world.until("where it runs", || world.log().contains(&there));
+            daemon.end();
+        },
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use rustix::stdio::{dup2_stdin, stdout};
 use signal_hook::consts::SIGPIPE;
 
 use super::{BEGINS, NAME, Orders, PACKED, Report, Step};
-use crate::action::launch::SHELL;
+use crate::action::launch::{SHELL, is_here};
 use crate::machine::process::{Limit, Resource};
 
 /// How the stage ends where it fails: not 1, which would be an answer of is-running.
@@ -92,8 +92,12 @@ fn try_to(
     if orders.uid.is_some() {
         let_reopen_output();
     }
+    // It is looked at here and not by the daemon, because a process that waits for a file server can be killed. Who may
+    // not enter the workspace is in it all the same, as every action is.
+    let directory = orders.directory.as_deref();
+    let directory = directory.filter(|directory| !is_here(directory));
     become_user(&orders)?;
-    if let Some(directory) = &orders.directory {
+    if let Some(directory) = directory {
         chdir(directory).map_err(|errno| (Step::Directory, errno))?;
     }
     // A daemon that has ended, or had no descriptor free, does not read it.
