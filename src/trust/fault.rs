@@ -38,6 +38,8 @@ pub enum Trouble {
     },
     /// An access control list lets others than its owner and root's group write it, or may do so.
     Acl,
+    /// It is not there, in a sticky directory where others can put their own in its place.
+    Missing,
     /// It cannot be looked at.
     Unseen(Errno),
 }
@@ -58,7 +60,7 @@ impl Fault {
             } => "chmod o-w",
             Trouble::Writable { .. } => "chmod g-w",
             Trouble::Acl => "setfacl -b",
-            Trouble::Unseen(_) => return None,
+            Trouble::Missing | Trouble::Unseen(_) => return None,
         };
         Some(format!("{command} {}", as_word(&self.component)))
     }
@@ -85,6 +87,9 @@ impl Fault {
             }
             Trouble::Acl => {
                 format!("{component} can be written by others, in its access control list")
+            }
+            Trouble::Missing => {
+                format!("{component} is not there, and others can put a file of theirs there")
             }
             Trouble::Unseen(errno) => {
                 let error = std::io::Error::from(errno);

@@ -4,8 +4,8 @@
 //!
 //! A component is in safe hands where root owns it (or one more user, where the caller trusts one) and nobody else
 //! can write it. Root's group may write too. A sticky directory that everybody may write (`/tmp`) is no fault, but
-//! what the path takes in it must be owned by someone trusted: others can neither remove nor replace that. Symbolic
-//! links are resolved; what one says never changes, so only the directory that it is in counts.
+//! what the path takes in it must be there, and owned by someone trusted: others can neither remove nor replace that.
+//! Symbolic links are resolved; what one says never changes, so only the directory that it is in counts.
 //!
 //! Access control lists need no reading: where one lets somebody write, its mask stands in the mode's group bits
 //! (acl(5)). Only root's group, which may have them, makes them ambiguous, and then the list is looked for.

@@ -169,6 +169,18 @@ fn what_cannot_be_run_is_left_to_the_attempt() {
 }
 
 #[test]
+fn what_is_missing_where_others_can_put_it_is_a_fault() {
+    let place = Place::new();
+    place.chmod("a", 0o1777);
+    symlink("a/missing", place.path("dangling")).unwrap();
+    let expected = ["HERE/a/missing is not there, and others can put a file of theirs there"];
+    for name in ["a/missing", "a/missing/script", "dangling"] {
+        assert_eq!(place.faults(name), expected, "{name}");
+    }
+    assert_eq!(place.faults("a/b/missing"), Vec::<String>::new());
+}
+
+#[test]
 fn the_quick_walk_is_sure_of_plain_absolute_paths_only() {
     let place = Place::new();
     let trusted = Trusted::for_user(None);

@@ -21,8 +21,9 @@ const LINKS_MAX: usize = 40;
 const ACL: &str = "system.posix_acl_access";
 
 /// Walks a path and gives back everything on it that is not in safe hands, from the root down. A relative path
-/// begins in the working directory. What is not there is not a fault: it cannot be run either, and the attempt says
-/// why. What may not be looked at is one, because the user that is to run it may perhaps reach it.
+/// begins in the working directory. What is not there is not a fault where only someone trusted can put it there: it
+/// cannot be run either, and the attempt says why. What may not be looked at is one, because the user that is to run it
+/// may perhaps reach it.
 pub fn inspect(path: &Path, trusted: Trusted) -> Vec<Fault> {
     let mut walk = Walk {
         trusted,
@@ -34,6 +35,10 @@ pub fn inspect(path: &Path, trusted: Trusted) -> Vec<Fault> {
         Err(error) => Err((path.to_owned(), errno(&error))),
     };
     match result {
+        // A moment later it may be there, and somebody else's.
+        Err((component, Errno::NOENT)) if walk.is_in_shared() => {
+            walk.fault(component, Trouble::Missing);
+        }
         Ok(()) | Err((_, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => {}
         Err((component, errno)) => walk.fault(component, Trouble::Unseen(errno)),
     }
@@ -138,13 +143,15 @@ impl Walk {
         Ok(())
     }
 
+    /// Whether the walk is in a directory into which others may put their own things.
+    fn is_in_shared(&self) -> bool {
+        let here = self.directories.last();
+        here.is_some_and(|directory| directory.is_shared)
+    }
+
     /// A link is a fault only where its owner could replace it: in a sticky directory that he can write.
     fn judge_link(&mut self, component: PathBuf, found: &Stat) {
-        let is_shared = self
-            .directories
-            .last()
-            .is_some_and(|directory| directory.is_shared);
-        if is_shared && !self.trusted.includes(found.st_uid) {
+        if self.is_in_shared() && !self.trusted.includes(found.st_uid) {
             self.fault(component, Trouble::LinkOwner { uid: found.st_uid });
         }
     }

@@ -111,3 +111,39 @@ fn a_script_behind_a_link_is_judged_where_it_is() {
     assert!(said.code == 78 && said.err.contains(&fault), "{said:?}");
     daemon.end();
 }
+
+#[test]
+fn a_script_that_is_not_there_yet_is_warned_of_and_tried_until_it_is() {
+    for (mode, why_not) in [
+        (
+            0o755,
+            "cannot run HERE/drop/start: No such file or directory",
+        ),
+        (
+            0o1777,
+            "HERE/drop/start is not run, because HERE/drop/start is not there, and others can put a file of theirs there",
+        ),
+    ] {
+        let world = World::new();
+        world.write("drop/.keep", "");
+        chmod(&world.path("drop"), mode);
+        world.config(
+            "  script-security: strict\nkeepstart:\n  vip: 127.0.0.1\n  nic: lo\n  start: HERE/drop/start\n  \
+             stop: 'true'\n  retry: {first: 50ms, longest: 50ms}\n",
+        );
+        let here = world.here().display().to_string();
+        let warning = format!("start: {here}/drop/start does not exist (yet)");
+        let said = world.keepstart(&["validate"]);
+        assert!(said.code == 0 && said.err.contains(&warning), "{said:?}");
+        let daemon = world.daemon();
+        world.until("the warning", || world.log().contains(&warning));
+        let why_not = why_not.replace("HERE", &here);
+        world.until("the reason", || why(&world).contains(&why_not));
+        world.until("several attempts", || {
+            world.log().matches(&why_not).count() > 3
+        });
+        world.script("drop/start", "true");
+        world.settles("default", "MASTER", "running");
+        daemon.end();
+    }
+}

@@ -108,3 +108,38 @@ async fn a_program_of_path_is_judged_where_it_is_found() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_others_could_put_where_nothing_is_is_not_run() {
+    let mut bench = Bench::new();
+    let (shared, own) = (bench.path("shared"), bench.path("own"));
+    fs::create_dir(&shared).unwrap();
+    fs::create_dir(&own).unwrap();
+    chmod(&shared, 0o1777);
+    let missing = shared.join("missing");
+    let line = |script: &Path| shell(&format!("{} ; exit 3", script.display()));
+    // A line that would go on without it is the same matter: the shell looks a moment later.
+    for run in [
+        Command::File(missing.join("start")),
+        line(&missing.join("start")),
+    ] {
+        let error = not_started(bench.run(strict(run.clone())).await);
+        let expected = format!(
+            "{0}/start is not run, because {0} is not there, and others can put a file of theirs there",
+            missing.display()
+        );
+        assert_eq!(error, expected);
+    }
+    // Nobody has asked for the look; or it is asked for, and only root or the tester could put it there.
+    for (script, security) in [
+        (missing, ScriptSecurity::Off),
+        (own.join("missing"), ScriptSecurity::Strict),
+    ] {
+        let run = judged(Command::File(script.clone()), security);
+        let error = not_started(bench.run(run).await);
+        let expected = format!("cannot run {}: No such file or directory", script.display());
+        assert_eq!(error, expected);
+        let line = judged(line(&script), security);
+        assert_eq!(bench.run(line).await, Exit::Code(3));
+    }
+}
