@@ -241,7 +241,8 @@ impl Invocation {
                     .split_first()
                     .ok_or("the command is an empty list of words")?;
                 arguments.extend(rest.iter().map(OsString::from));
-                (find_program(program, path)?, Format::KernelMustKnow)
+                let begin = job.command.working_directory.as_deref();
+                (find_program(program, path, begin)?, Format::KernelMustKnow)
             }
             Command::Units(_) => return Err("a unit is started by systemd only".into()),
         };
@@ -293,14 +294,18 @@ fn line_with_arguments(line: &str, arguments: &[&str]) -> String {
     }
 }
 
-/// Looks a program up as execvp(3) does. It is done here because std, asked to do it, gives up `posix_spawn`.
-fn find_program(program: &str, path: &OsStr) -> Result<PathBuf, String> {
+/// Looks a program up as execvp(3) does, where the action runs: there relative entries begin. It is done here because
+/// std, asked to do it, gives up `posix_spawn`.
+fn find_program(program: &str, path: &OsStr, begin: Option<&Path>) -> Result<PathBuf, String> {
     if program.contains('/') {
         return Ok(program.into());
     }
     std::env::split_paths(path)
         // An empty entry means the present directory; so does "./PROGRAM", and it has the slash.
-        .map(|directory| with_slash(&directory.join(program)))
+        .map(|directory| match begin {
+            Some(begin) if directory.is_relative() => begin.join(directory).join(program),
+            Some(_) | None => with_slash(&directory.join(program)),
+        })
         .find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok())
         .ok_or_else(|| {
             format!(

@@ -66,7 +66,7 @@ fn programs_are_looked_for_like_execvp_does() {
     fs::create_dir(directory.path().join("sleep")).unwrap();
     fs::write(directory.path().join("cat"), "").unwrap();
     let path = format!("{}:/usr/bin", directory.path().display());
-    let find = |program| find_program(program, OsStr::new(&path));
+    let find = |program| find_program(program, OsStr::new(&path), None);
     assert_eq!(find("sleep").unwrap(), Path::new("/usr/bin/sleep"));
     assert_eq!(find("cat").unwrap(), Path::new("/usr/bin/cat"));
     assert_eq!(find("./x").unwrap(), Path::new("./x"));

@@ -143,3 +143,17 @@ async fn what_others_could_put_where_nothing_is_is_not_run() {
         assert_eq!(bench.run(line).await, Exit::Code(3));
     }
 }
+
+#[tokio::test]
+async fn a_program_of_a_relative_path_is_judged_where_the_action_runs() {
+    let mut bench = Bench::with_environment(vec![("PATH".into(), "bin:/usr/bin:/bin".into())]);
+    fs::create_dir(bench.path("bin")).unwrap();
+    bench.script("bin/keepstart-test", "#!/bin/sh\nexit 9\n");
+    let mut job = strict(Command::Argv(vec!["keepstart-test".into()]));
+    Arc::make_mut(&mut job.command).working_directory = Some(bench.path(""));
+    assert_eq!(bench.run(job.clone()).await, Exit::Code(9));
+    chmod(&bench.path("bin"), 0o757);
+    let error = not_started(bench.run(job).await);
+    let expected = format!("because {} can be written", bench.path("bin").display());
+    assert!(error.contains(&expected), "{error}");
+}
