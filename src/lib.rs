@@ -19,7 +19,7 @@
 //! | [`machine`] | every decision; pure: no clock, no I/O, no task |
 //! | [`timeline`] | what became of each change of role, stage by stage; pure |
 //! | [`clock`] | the one clock that the machine's time comes from |
-//! | [`processes`] | the list of all processes |
+//! | [`processes`], [`capabilities`] | the list of all processes; what one may do |
 //! | [`trust`] | whether a file that is run is in safe hands |
 //! | [`config`] | the file: every fault with its place, every default filled in |
 //! | [`source`] | what the kernel says of links and addresses |
@@ -39,6 +39,7 @@
 pub mod action;
 pub mod app;
 pub mod bus;
+pub mod capabilities;
 pub mod cli;
 pub mod clock;
 pub mod config;

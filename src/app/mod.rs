@@ -16,6 +16,7 @@
 
 mod prepare;
 mod recording;
+pub(crate) mod rights;
 pub(crate) mod scripts;
 mod service;
 
@@ -159,6 +160,7 @@ pub enum Entered {
 pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), AppError> {
     let clock = Clock::begin();
     report::warnings(&loaded.warnings);
+    rights::warn(&loaded.config.settings);
     let (config, scripts, units) = (loaded.config, loaded.scripts, loaded.units);
     enter_workspace(&config)?;
     let guests = Guests::of(&config.application, paths)?;

@@ -1,6 +1,6 @@
 //! Actions that are another user's or have other limits, while the stage is still on its way to them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -274,4 +274,41 @@ fn a_user_can_open_the_output_anew() {
         }
         daemon.end();
     });
+}
+
+#[test]
+fn a_daemon_that_cannot_end_the_actions_of_others_says_so() {
+    netns::run(
+        "staged::a_daemon_that_cannot_end_the_actions_of_others_says_so",
+        || {
+            let world = world();
+            let config = |user: &str| {
+                world.config(&format!(
+                    "keepstart: {{vip: {VIP}, nic: lo, start: 'true', stop: {{run: 'true', user: {user}}}}}\n"
+                ));
+            };
+            config("daemon");
+            let daemon = world.daemon_with(|command| {
+                let log = File::options().append(true).open(world.path("log"));
+                let log = log.unwrap();
+                let mut weak = world.command_of("setpriv".as_ref());
+                weak.arg("--bounding-set=-kill,-sys_ptrace")
+                    .arg(command.get_program())
+                    .args(command.get_args())
+                    .stdout(log.try_clone().unwrap())
+                    .stderr(log);
+                *command = weak;
+            });
+            let sentence = "the stop of instance default runs as user daemon, and the daemon lacks CAP_KILL and \
+                            CAP_SYS_PTRACE: it cannot end such an action at its timeout";
+            assert_eq!(world.log().matches(sentence).count(), 1, "{}", world.log());
+            let said = world.keepstart(&["doctor"]);
+            assert!(said.out.contains(sentence), "{said:?}");
+            config("root");
+            assert_eq!(world.keepstart(&["reload"]).code, 0);
+            assert!(!world.keepstart(&["doctor"]).out.contains("CAP_KILL"));
+            assert_eq!(world.log().matches(sentence).count(), 1);
+            daemon.end();
+        },
+    );
 }

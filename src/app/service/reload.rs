@@ -16,7 +16,7 @@ use crate::machine::settings::InstanceName;
 use crate::report;
 use crate::systemd::Notifier;
 
-use super::super::scripts;
+use super::super::{rights, scripts};
 use super::{ENDING, REACTOR_DEADLINE, Service};
 
 /// How long a configuration may take to be read: it may be on a file server that does not answer.
@@ -162,6 +162,7 @@ impl Service {
 
     async fn adopt(&mut self, mut loaded: Loaded) -> Result<String, String> {
         report::warnings(&loaded.warnings);
+        rights::warn(&loaded.config.settings);
         let (scripts, units) = (loaded.scripts, loaded.units);
         self.script_look
             .begin(move || scripts::odd(&scripts, &units));

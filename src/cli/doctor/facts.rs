@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use crate::capabilities::Capabilities;
 use crate::config::{Config, Faults};
 use crate::machine::job::Action;
 use crate::machine::kernel::KernelDump;
@@ -206,8 +207,10 @@ pub(super) struct Daemon {
     pub(super) file_changed: Seen<SystemTime>,
     /// When the daemon read it.
     pub(super) file_read: Option<SystemTime>,
-    /// Whether it has `CAP_NET_ADMIN`.
-    pub(super) net_admin: Seen<bool>,
+    /// Its user.
+    pub(super) user: Seen<u32>,
+    /// What it may do beyond what its user may.
+    pub(super) capabilities: Seen<Capabilities>,
     /// How many files it may have open.
     pub(super) open_files: Seen<u64>,
     /// Whether it is in the network namespace that was looked at.

@@ -187,10 +187,10 @@ fn width(address: IpAddr) -> String {
 pub(super) fn buffer(facts: &Facts) -> Checked {
     let buffer = &facts.buffer;
     let (granted, who) = match &facts.daemon {
-        Ok(Some(daemon)) => match (&daemon.net_admin, &buffer.limit) {
-            (Ok(true), _) => (Ok(buffer.wanted), "the daemon"),
-            (Ok(false), Ok(limit)) => (Ok(buffer.wanted.min(2 * limit)), "the daemon"),
-            (Ok(false), Err(why)) | (Err(why), _) => (Err(why), "the daemon"),
+        Ok(Some(daemon)) => match (&daemon.capabilities, &buffer.limit) {
+            (Ok(may), _) if may.net_admin => (Ok(buffer.wanted), "the daemon"),
+            (Ok(_), Ok(limit)) => (Ok(buffer.wanted.min(2 * limit)), "the daemon"),
+            (Ok(_), Err(why)) | (Err(why), _) => (Err(why), "the daemon"),
         },
         Ok(None) | Err(_) => (buffer.granted.as_ref().copied(), "a daemon of this user"),
     };

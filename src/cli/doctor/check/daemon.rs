@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::facts::{Daemon, Facts, OtherInstance, OtherKind, Seen};
 use super::super::finding::Checked;
 use super::{count, row, word};
+use crate::app::rights::lacking;
 use crate::machine::settings::InstanceSettings;
 
 /// What is odd in the file.
@@ -244,6 +245,26 @@ pub(super) fn limits(facts: &Facts) -> Checked {
             ))
             .at(&format!("/proc/{}/limits", daemon.pid))
             .mend(raise(needed));
+    }
+    checked
+}
+
+/// Whether it can end and find again the actions that run as other users.
+pub(super) fn rights(facts: &Facts) -> Checked {
+    let Ok(Some(daemon)) = &facts.daemon else {
+        return nobody(facts, "no daemon runs whose rights could be too few");
+    };
+    let (user, capabilities) = match (&daemon.user, &daemon.capabilities) {
+        (Ok(user), Ok(capabilities)) => (*user, *capabilities),
+        (Err(why), _) | (_, Err(why)) => return Checked::unseen(why),
+    };
+    let mut checked =
+        Checked::of("the daemon can end and find again what the file has run as other users");
+    if let Some(sentence) = lacking(&facts.config.settings, user, capabilities) {
+        checked
+            .may_hurt(sentence)
+            .at(&format!("/proc/{}/status", daemon.pid))
+            .mend("systemctl show keepstart --property=CapabilityBoundingSet");
     }
     checked
 }

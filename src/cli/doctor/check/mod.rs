@@ -14,7 +14,7 @@ use super::finding::{Checked, Named};
 type Check = fn(&Facts) -> Checked;
 
 /// All of them, in the order in which they are told, under the names that programs know.
-const CHECKS: [(&str, Check); 18] = [
+const CHECKS: [(&str, Check); 19] = [
     ("file", daemon::file),
     ("scripts", scripts::can_run),
     ("script-permissions", scripts::permissions),
@@ -29,6 +29,7 @@ const CHECKS: [(&str, Check); 18] = [
     ("in-force", daemon::agrees),
     ("second-keepstart", daemon::others),
     ("limits", daemon::limits),
+    ("rights", daemon::rights),
     ("systemd", systemd::own_unit),
     ("boot", systemd::at_boot),
     ("clock", system::clock),

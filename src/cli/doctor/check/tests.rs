@@ -11,6 +11,7 @@ use super::super::facts::{
 };
 use super::super::finding::{Diagnosis, Severity};
 use super::all;
+use crate::capabilities::Capabilities;
 use crate::config;
 use crate::machine::job::Action;
 use crate::machine::kernel::{Address, AddressKey, KernelDump, Link, ShortName};
@@ -62,7 +63,12 @@ fn daemon() -> Daemon {
         failed: Vec::new(),
         file_changed: Ok(read - Duration::from_secs(1)),
         file_read: Some(read),
-        net_admin: Ok(true),
+        user: Ok(0),
+        capabilities: Ok(Capabilities {
+            kill: true,
+            net_admin: true,
+            sys_ptrace: true,
+        }),
         open_files: Ok(1024),
         is_in_this_network: Ok(true),
     }
@@ -340,17 +346,41 @@ fn a_label_and_an_altname_count_as_the_nic() {
 }
 
 #[test]
+fn actions_of_other_users() {
+    let weak = |facts: &mut Facts| {
+        with_daemon(|daemon| daemon.capabilities.as_mut().unwrap().kill = false)(facts);
+    };
+    let mut facts = fine();
+    weak(&mut facts);
+    assert_eq!(found(&facts), Vec::<String>::new());
+    let text = TEXT.replace("stop: /x/stop", "stop: {run: /x/stop, user: daemon}");
+    let loaded = config::parse(&text, Path::new(FILE)).unwrap();
+    one(
+        |facts| {
+            weak(facts);
+            facts.config = loaded.config;
+        },
+        &[
+            "?rights: the stop of instance web runs as user daemon, and the daemon lacks CAP_KILL: it cannot end",
+            "CapabilityBoundingSet",
+        ],
+    );
+}
+
+#[test]
 fn the_receive_buffer() {
     one(
-        with_daemon(|daemon| daemon.net_admin = Ok(false)),
+        with_daemon(|daemon| daemon.capabilities.as_mut().unwrap().net_admin = false),
         &[
             "?receive-buffer: the daemon gets a receive buffer of 100 bytes",
             "rmem_max = 500",
         ],
     );
-    one(
-        with_daemon(|daemon| daemon.net_admin = Err("closed".into())),
-        &["unseen receive-buffer: closed"],
+    let mut facts = fine();
+    with_daemon(|daemon| daemon.capabilities = Err("closed".into()))(&mut facts);
+    assert_eq!(
+        found(&facts),
+        ["unseen receive-buffer: closed", "unseen rights: closed"]
     );
     one(
         with_daemon(|daemon| daemon.overruns = 3),
@@ -511,7 +541,7 @@ fn the_daemon_and_its_file() {
     );
     let mut facts = fine();
     facts.daemon = Err("mute".into());
-    let unseen: Vec<_> = ["daemon", "in-force", "limits"]
+    let unseen: Vec<_> = ["daemon", "in-force", "limits", "rights"]
         .map(|name| format!("unseen {name}: mute"))
         .into();
     assert_eq!(found(&facts), unseen);

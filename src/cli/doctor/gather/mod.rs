@@ -31,10 +31,8 @@ pub(super) fn facts(out: Out, given: Option<&Path>) -> Result<Facts, Failure> {
     let daemon = daemons::own(&config, &target);
     let own = daemon.as_ref().ok().and_then(Option::as_ref);
     let instances = &config.settings.instances;
-    let scripts = scripts::of(
-        instances,
-        own.and_then(|daemon| processes::user(daemon.pid)),
-    );
+    let user = own.and_then(|daemon| daemon.user.as_ref().ok());
+    let scripts = scripts::of(instances, user.copied());
     let units = scripts::units(instances);
     let (kernel, buffer) = kernel::ask(&config);
     Ok(Facts {

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::super::facts::Seen;
+use crate::capabilities::Capabilities;
 
 /// A process that was looked for by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +58,10 @@ pub(super) fn is_in_this_network(pid: u32) -> Seen<bool> {
 }
 
 /// The user that a process belongs to.
-pub(super) fn user(pid: u32) -> Option<u32> {
+pub(super) fn user(pid: u32) -> Seen<u32> {
     fs::metadata(format!("/proc/{pid}"))
-        .ok()
         .map(|found| found.uid())
+        .map_err(|error| format!("the user of process {pid} is not known: {error}"))
 }
 
 /// What a process has open.
@@ -71,16 +72,10 @@ pub(super) fn open_files(pid: u32) -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Whether a process has `CAP_NET_ADMIN` (capability number 12) in force.
-pub(super) fn has_net_admin(pid: u32) -> Seen<bool> {
-    const CAP_NET_ADMIN: u32 = 12;
-    let path = format!("/proc/{pid}/status");
-    let text =
-        fs::read_to_string(&path).map_err(|error| format!("{path} cannot be read: {error}"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
-    let bits = bits.ok_or_else(|| format!("{path} does not tell the capabilities"))?;
-    Ok(bits & (1 << CAP_NET_ADMIN) != 0)
+/// What a process may do beyond what its user may.
+pub(super) fn capabilities(pid: u32) -> Seen<Capabilities> {
+    Capabilities::of(pid)
+        .map_err(|error| format!("the capabilities of process {pid} cannot be read: {error}"))
 }
 
 /// How many files a process may have open (the soft limit).
