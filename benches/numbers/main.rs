@@ -10,6 +10,7 @@ mod flood;
 mod footprint;
 mod latency;
 mod machine;
+mod scale;
 mod support;
 
 use anyhow::Context as _;
@@ -18,12 +19,13 @@ use support::{floor, namespace};
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("latency", latency::run),
     ("flaps", flaps::run),
     ("flood", flood::run),
     ("footprint", footprint::run),
     ("machine", machine::run),
+    ("scale", scale::run),
 ];
 
 fn main() -> anyhow::Result<()> {
