@@ -284,6 +284,15 @@ impl Reactor {
         }
     }
 
+    fn news_of(&self, event: Arc<Event>) -> News {
+        if matches!(*event, Event::JobEnded { .. }) {
+            let until = self.clock.now() + TURN_MAX;
+            News::Ended(event, self.disk.ends(), until)
+        } else {
+            News::Event(event)
+        }
+    }
+
     fn output(&mut self, output: Output) {
         match output {
             Output::Watch(watched) => self.watch(watched.into()),
@@ -309,12 +318,7 @@ impl Reactor {
             Output::Remember { name, knowledge } => {
                 self.disk.send(Task::Knowledge(name, knowledge));
             }
-            Output::Event(event @ Event::JobEnded { .. }) => {
-                let until = self.clock.now() + TURN_MAX;
-                let news = News::Ended(event, self.disk.ends(), until);
-                self.news.push_back(news);
-            }
-            Output::Event(event) => self.news.push_back(News::Event(event)),
+            Output::Event(event) => self.news.push_back(self.news_of(event)),
             Output::Changed(id) => self.news.push_back(News::Changed(id)),
             Output::Gone(id) => self.news.push_back(News::Gone(id)),
             Output::Finished => self.news.push_back(News::Finished),

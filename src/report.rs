@@ -1,6 +1,7 @@
 //! How an event of the machine is said in the log: the one place that chooses its level, words and fields.
 //! Called on the reactor's thread; the log's queue never makes it wait.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Level;
@@ -274,7 +275,7 @@ fn words_of(event: &Event, now: Time) -> String {
         }
         Event::Alive { role, since, knowledge, transitions, last_action, last_check, at, .. } => {
             let for_s = at.since(*since).as_secs();
-            let last = last_in_words(last_action.iter().chain(last_check).map(Box::as_ref), *at);
+            let last = last_in_words(last_action.iter().chain(last_check).map(Arc::as_ref), *at);
             format!("alive: {role} for {for_s} s, the service is {knowledge}; {transitions} transitions; {last}")
         }
         Event::EpochsExhausted { epoch, .. } => {

@@ -14,7 +14,6 @@ use tempfile::TempDir;
 use super::output::OutputName;
 use super::{ExecEvent, Executor, ExecutorOptions, JobRecorder, ProcessStart};
 use crate::machine::job::{Action, Exit, InstanceId, Job, JobId, Role};
-use crate::machine::process::ProcessSettings;
 use crate::machine::reason::Reason;
 use crate::machine::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
@@ -31,7 +30,7 @@ pub(super) fn job(number: u64, action: Action, run: Command) -> Job {
         timeout: Duration::from_secs(90),
         kill_after: Duration::from_secs(10),
         working_directory: None,
-        process: ProcessSettings::default(),
+        process: Arc::default(),
     });
     Job {
         id: JobId {

@@ -264,12 +264,8 @@ fn start_reactor(
         runtime.block_on(async move {
             let mut runner = runner;
             let mut orphans = parts.orphans;
-            for adopted in parts
-                .restored
-                .values()
-                .filter_map(|one| one.adopted.as_ref())
-            {
-                runner.adopt(adopted, orphans.remove(&adopted.job));
+            for adopted in parts.restored.into_values().filter_map(|one| one.adopted) {
+                runner.adopt(&adopted, orphans.remove(&adopted.job));
             }
             let mut reactor = Reactor::new(
                 parts.clock,

@@ -53,7 +53,7 @@ pub(super) struct Places<'a> {
     /// The directory the actions run in.
     pub(super) working_directory: Option<&'a Path>,
     /// What their processes are beyond that.
-    pub(super) process: ProcessSettings,
+    pub(super) process: Arc<ProcessSettings>,
 }
 
 /// What an action runs, and where the action stands.
@@ -93,7 +93,10 @@ pub(super) fn read(
         let directory = section.read("working-directory", notes, |node| path(node, places.base));
         settings.working_directory = directory.or(settings.working_directory);
         settings.process = process::read(&section, &places.process, notes);
-        settings.process.environment = environment(&section, notes).into_iter().collect();
+        let own = environment(&section, notes);
+        if !own.is_empty() {
+            Arc::make_mut(&mut settings.process).environment = own.into_iter().collect();
+        }
         section.required("run", EXPECTED, notes)?
     } else {
         node

@@ -227,10 +227,10 @@ fn check(root: &Node<'_>, file: PathBuf, notes: &mut Notes<'_>) -> Option<Config
     let places = Places {
         base: workspace.unwrap_or(&home),
         working_directory: workspace,
-        process: ProcessSettings {
+        process: Arc::new(ProcessSettings {
             script_security: application.script_security,
             ..ProcessSettings::default()
-        },
+        }),
     };
     if top.get("keepstart").is_none() && top.key_at("instances").is_none() && keys_are_known {
         // A misspelt key is reported already, and its own fault says more.

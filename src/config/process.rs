@@ -2,6 +2,7 @@
 //! they hold for that action only. Pure but for the user database; see `account`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::account;
 use super::section::{Notes, Section, did_you_mean, named};
@@ -16,10 +17,10 @@ const A_LIMIT: &str = "expected a number, \"infinity\", or two of them as SOFT:H
 /// Reads the keys over what holds without them.
 pub(super) fn read(
     section: &Section<'_, '_>,
-    without: &ProcessSettings,
+    without: &Arc<ProcessSettings>,
     notes: &mut Notes<'_>,
-) -> ProcessSettings {
-    let mut process = without.clone();
+) -> Arc<ProcessSettings> {
+    let mut process = (**without).clone();
     if let Some(user) = section.read("user", notes, account::user) {
         process.user = Some(user);
         // The group that was meant for another user is not meant for this one.
@@ -38,7 +39,10 @@ pub(super) fn read(
         choice(node, &words)
     });
     process.environment_from = from.unwrap_or(process.environment_from);
-    process
+    if process == **without {
+        return Arc::clone(without);
+    }
+    Arc::new(process)
 }
 
 fn umask(node: &Node<'_>) -> Result<u32, String> {

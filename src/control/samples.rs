@@ -47,7 +47,7 @@ pub(crate) fn view(id: u32, text: &str) -> Arc<InstanceView> {
         knowledge: Knowledge::Running,
         knowledge_since: time(10_050),
         job: None,
-        last_action: Some(LastJob {
+        last_action: Some(Arc::new(LastJob {
             job: JobId {
                 life: 0x4f3a_9c1e,
                 number: 17,
@@ -58,7 +58,7 @@ pub(crate) fn view(id: u32, text: &str) -> Arc<InstanceView> {
             started: time(10_000),
             spawned: Some(time(10_001)),
             ended: time(10_050),
-        }),
+        })),
         last_check: None,
         next: Next::Content {
             role: Role::Master,

@@ -46,7 +46,12 @@ impl Machine {
             table: self.table.clone(),
             watched: self.watched.clone(),
             watched_units: self.watched_units.clone(),
-            instances: self.instances.values().map(instance).collect(),
+            instances: self
+                .instances
+                .values()
+                .map(Box::as_ref)
+                .map(instance)
+                .collect(),
             next_id: self.next_id,
             absent: self.absent.clone(),
             shared: self.shared.clone(),
@@ -71,7 +76,7 @@ impl Machine {
             watch,
             watched: from.watched,
             watched_units: from.watched_units,
-            instances: instances.map(|one| (one.id, one)).collect(),
+            instances: instances.map(|one| (one.id, Box::new(one))).collect(),
             names,
             next_id: from.next_id,
             absent: from.absent,

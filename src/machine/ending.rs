@@ -44,6 +44,6 @@ impl Machine {
             Release::Keep => true,
             Release::Stop => instance.knowledge == Knowledge::Stopped,
         };
-        self.shared.jobs.is_empty() && self.instances.values().all(rests)
+        self.shared.jobs.is_empty() && self.instances.values().map(Box::as_ref).all(rests)
     }
 }

@@ -53,9 +53,9 @@ pub(crate) struct Instance {
     pub(crate) ask: Option<Reason>,
     /// Why the next start or stop is run.
     pub(crate) why: Reason,
-    pub(crate) job: Option<Running>,
-    pub(crate) last_action: Option<LastJob>,
-    pub(crate) last_check: Option<LastJob>,
+    pub(crate) job: Option<Box<Running>>,
+    pub(crate) last_action: Option<Arc<LastJob>>,
+    pub(crate) last_check: Option<Arc<LastJob>>,
     pub(crate) retry: Retrying,
     pub(crate) leaving: Option<Release>,
 }
@@ -166,25 +166,27 @@ impl Instance {
         };
         let adopted_epoch = restored.adopted.as_ref().map(|adopted| adopted.epoch);
         let command = |adopted: &Adopted| settings.command(adopted.action);
-        let job = restored.adopted.as_ref().map(|adopted| Running {
-            id: adopted.job,
-            action: adopted.action,
-            reason: adopted.reason,
-            epoch: adopted.epoch,
-            role: adopted.role,
-            started: adopted.started,
-            spawned: None,
-            pid: Some(adopted.pid),
-            means: Means::Process,
-            adopted: true,
-            outdated: false,
-            timeout: command(adopted).map_or(Duration::ZERO, |one| one.timeout),
-            kill_after: command(adopted).map_or(Duration::ZERO, |one| one.kill_after),
-            phase: Phase::Running {
-                // It may have passed while no daemon was there.
-                deadline: adopted.deadline.max(now),
-                cancel_at: None,
-            },
+        let job = restored.adopted.as_ref().map(|adopted| {
+            Box::new(Running {
+                id: adopted.job,
+                action: adopted.action,
+                reason: adopted.reason,
+                epoch: adopted.epoch,
+                role: adopted.role,
+                started: adopted.started,
+                spawned: None,
+                pid: Some(adopted.pid),
+                means: Means::Process,
+                adopted: true,
+                outdated: false,
+                timeout: command(adopted).map_or(Duration::ZERO, |one| one.timeout),
+                kill_after: command(adopted).map_or(Duration::ZERO, |one| one.kill_after),
+                phase: Phase::Running {
+                    // It may have passed while no daemon was there.
+                    deadline: adopted.deadline.max(now),
+                    cancel_at: None,
+                },
+            })
         });
         Self {
             id,

@@ -84,6 +84,11 @@ impl fmt::Display for Action {
 #[serde(transparent)]
 pub struct InstanceId(pub u32);
 
+impl InstanceId {
+    /// The lowest and the highest, for ranges.
+    pub(super) const ENDS: [Self; 2] = [Self(0), Self(u32::MAX)];
+}
+
 /// The name of a job, unique over all daemons and restarts: a random number of this life of the daemon and
 /// a counter. Written `4f3a9c1e-17`; scripts see it as `KEEPSTART_JOB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

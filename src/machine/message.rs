@@ -2,6 +2,7 @@
 //! daemon lived through can be written down and lived through again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -103,8 +104,8 @@ pub enum Output {
         /// What is known of the service; `None`: the instance is gone with its service, forget it.
         knowledge: Option<Knowledge>,
     },
-    /// Tell people.
-    Event(Event),
+    /// Tell people. Shared, because those who are told come after one another.
+    Event(Arc<Event>),
     /// The view of this instance has changed.
     Changed(InstanceId),
     /// This instance exists no more.
@@ -332,9 +333,9 @@ pub enum Event {
         /// Its last job. In boxes, so that rare events make no other one larger.
         last_job: Option<Box<LastJob>>,
         /// Its last start or stop.
-        last_action: Option<Box<LastJob>>,
+        last_action: Option<Arc<LastJob>>,
         /// Its last is-running.
-        last_check: Option<Box<LastJob>>,
+        last_check: Option<Arc<LastJob>>,
         /// Now.
         at: Time,
     },

@@ -88,7 +88,8 @@ pub struct Machine {
     watched: Watched,
     /// The same of units.
     watched_units: BTreeSet<UnitName>,
-    instances: BTreeMap<InstanceId, Instance>,
+    /// Boxed, because a tree keeps room for as many again.
+    instances: BTreeMap<InstanceId, Box<Instance>>,
     names: BTreeMap<InstanceName, InstanceId>,
     next_id: u32,
     /// What is remembered of instances that the configuration does not have, so that their epochs go on
@@ -233,8 +234,8 @@ impl Machine {
     }
 
     fn look_at_unlooked(&mut self, now: Time) {
-        let of = |(id, instance): (&InstanceId, &Instance)| instance.unlooked.then_some(*id);
-        let ids: Vec<_> = self.instances.iter().filter_map(of).collect();
+        let unlooked = self.instances.values().filter(|one| one.unlooked);
+        let ids: Vec<_> = unlooked.map(|one| one.id).collect();
         for id in ids {
             if let Some(instance) = self.instances.get_mut(&id) {
                 instance.unlooked = false;

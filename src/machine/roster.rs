@@ -127,7 +127,7 @@ impl Machine {
             instance.remember(&mut self.shared);
         }
         instance.settle(&mut self.shared, now);
-        self.instances.insert(id, instance);
+        self.instances.insert(id, Box::new(instance));
     }
 
     fn change(&mut self, id: InstanceId, new: &Arc<InstanceSettings>, now: Time) -> Change {

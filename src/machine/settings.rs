@@ -90,6 +90,21 @@ pub struct Settings {
     pub instances: Vec<Arc<InstanceSettings>>,
 }
 
+impl Settings {
+    /// Takes what is as it was `before` from there, so that it is kept once.
+    pub fn share(&mut self, before: &Self) {
+        for one in &mut self.instances {
+            let found = before
+                .instances
+                .binary_search_by(|old| old.name.cmp(&one.name));
+            let same = found.ok().and_then(|index| before.instances.get(index));
+            if let Some(same) = same.filter(|old| *old == one) {
+                *one = Arc::clone(same);
+            }
+        }
+    }
+}
+
 /// One instance: what gives it its role, what it does with it, and its patience.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InstanceSettings {
@@ -239,9 +254,9 @@ pub struct ActionSettings {
     pub kill_after: Duration,
     /// The directory it runs in; `None`: the daemon's.
     pub working_directory: Option<PathBuf>,
-    /// What its process is beyond that.
+    /// What its process is beyond that. Shared, because most actions of a file say nothing of it.
     #[serde(default)]
-    pub process: ProcessSettings,
+    pub process: Arc<ProcessSettings>,
 }
 
 /// What an action runs.

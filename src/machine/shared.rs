@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,9 @@ impl Shared {
     }
 }
 
+/// How many outputs there is always room for.
+const ROOM_KEPT: usize = 64;
+
 /// What has been decided and not yet been fetched. It is drained after every input, so its bound is what one
 /// input can cause: a few entries per instance.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +82,7 @@ impl Outbox {
     }
 
     pub(crate) fn event(&mut self, event: Event) {
-        self.told.push_back(Output::Event(event));
+        self.told.push_back(Output::Event(Arc::new(event)));
     }
 
     pub(crate) fn changed(&mut self, id: InstanceId) {
@@ -94,5 +98,13 @@ impl Outbox {
             .pop_front()
             .or_else(|| self.told.pop_front())
             .or_else(|| self.changed.pop_first().map(Output::Changed))
+            .or_else(|| self.give_back())
+    }
+
+    /// A first look or a reload tells something of every instance at once; what that took is not kept.
+    fn give_back(&mut self) -> Option<Output> {
+        self.urgent.shrink_to(ROOM_KEPT);
+        self.told.shrink_to(ROOM_KEPT);
+        None
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge, Role};
 use super::kernel::{Address, AddressKey, KernelDump, KernelEvent};
 use super::message::{Adopted, Event, Input, Output, Restored, RestoredMap};
-use super::process::ProcessSettings;
 use super::reason::{Next, Reason};
 use super::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
@@ -32,7 +31,7 @@ fn action(name: &str) -> Arc<ActionSettings> {
         timeout: Duration::from_secs(90),
         kill_after: Duration::from_secs(10),
         working_directory: None,
-        process: ProcessSettings::default(),
+        process: Arc::default(),
     })
 }
 
@@ -162,6 +161,40 @@ fn superseded(machine: &Machine, now: Time) -> u64 {
     machine.view(InstanceId(0), now).unwrap().superseded
 }
 
+fn event(output: &Output) -> Option<&Event> {
+    match output {
+        Output::Event(event) => Some(event),
+        Output::Watch(_)
+        | Output::WatchUnits(_)
+        | Output::Subscribe
+        | Output::Dump
+        | Output::Start(_)
+        | Output::Signal { .. }
+        | Output::ReserveEpochs { .. }
+        | Output::Remember { .. }
+        | Output::Changed(_)
+        | Output::Gone(_)
+        | Output::Finished => None,
+    }
+}
+
+#[test]
+fn what_a_reload_does_not_change_is_kept_once() {
+    let before = settings(
+        1,
+        [instance(1, false), instance(2, false), instance(4, true)],
+    );
+    let mut after = settings(
+        1,
+        [instance(1, false), instance(2, true), instance(3, false)],
+    );
+    let told = after.clone();
+    after.share(&before);
+    assert_eq!(after, told);
+    let shares = |index: usize| Arc::ptr_eq(&after.instances[index], &before.instances[index]);
+    assert_eq!([0, 1, 2].map(shares), [true, false, false]);
+}
+
 #[test]
 fn an_audit_does_not_cost_a_waiting_start_its_turn() {
     let two = settings(1, [instance(0, true), instance(1, true), instance(2, true)]);
@@ -238,7 +271,7 @@ fn a_held_gain_that_is_lost_is_counted() {
     let held = give(&mut machine, present(0), at(20));
     assert!(
         held.iter()
-            .any(|one| matches!(one, Output::Event(Event::Held { .. })))
+            .any(|one| matches!(event(one), Some(Event::Held { .. })))
     );
     give(&mut machine, gone(0), at(30));
     assert_eq!(superseded(&machine, at(30)), before + 1);
@@ -284,15 +317,15 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
         },
         at(1_500),
     );
-    let is_old = |one: &Output| matches!(one, Output::Event(Event::JobEnded { started, .. }) if *started == at(2));
+    let is_old = |one: &Output| matches!(event(one), Some(Event::JobEnded { started, .. }) if *started == at(2));
     assert!(ended.iter().any(is_old), "{ended:?}");
     let last = machine.view(InstanceId(0), at(1_500)).unwrap().last_action;
     assert_eq!(last.unwrap().reason, Reason::RoleGained);
     // What is told of it names the transition that it serves, not the one that is to come.
     let told = |one: &Output| {
         matches!(
-            one,
-            Output::Event(Event::JobSignalled {
+            event(one),
+            Some(Event::JobSignalled {
                 epoch: 41,
                 role: Role::Master,
                 ..
@@ -401,7 +434,7 @@ fn a_restart_stops_nothing_that_the_kernel_can_still_be_asked_about() {
 #[test]
 fn only_a_second_epoch_that_the_disk_has_not_answered_is_complained_of() {
     let complains = |outputs: Vec<Output>| {
-        let exhausted = |one: &Output| matches!(one, Output::Event(Event::EpochsExhausted { .. }));
+        let exhausted = |one: &Output| matches!(event(one), Some(Event::EpochsExhausted { .. }));
         outputs.iter().any(exhausted)
     };
     let (mut machine, first) =
@@ -414,7 +447,7 @@ fn only_a_second_epoch_that_the_disk_has_not_answered_is_complained_of() {
 }
 
 fn repaired(outputs: &[Output]) -> bool {
-    let is_repair = |output: &Output| matches!(output, Output::Event(Event::AuditRepaired { .. }));
+    let is_repair = |output: &Output| matches!(event(output), Some(Event::AuditRepaired { .. }));
     outputs.iter().any(is_repair)
 }
 

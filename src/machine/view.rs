@@ -41,9 +41,9 @@ pub struct InstanceView {
     /// The job that runs.
     pub job: Option<JobView>,
     /// The last start or stop.
-    pub last_action: Option<LastJob>,
+    pub last_action: Option<Arc<LastJob>>,
     /// The last is-running.
-    pub last_check: Option<LastJob>,
+    pub last_check: Option<Arc<LastJob>>,
     /// What happens next, and why.
     pub next: Next,
     /// Whether the instance was removed and is only waited for.
@@ -53,7 +53,7 @@ pub struct InstanceView {
 impl InstanceView {
     /// The job before, of either kind.
     pub fn last_job(&self) -> Option<&LastJob> {
-        LastJob::later(self.last_action.as_ref(), self.last_check.as_ref())
+        LastJob::later(self.last_action.as_deref(), self.last_check.as_deref())
     }
 }
 

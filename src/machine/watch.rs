@@ -12,7 +12,8 @@ use super::unit::UnitName;
 /// The index, so that the cost of an event does not grow with the number of instances.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct WatchIndex {
-    by_address: BTreeMap<IpAddr, BTreeSet<InstanceId>>,
+    /// Flat, because most addresses have one instance.
+    by_address: BTreeSet<(IpAddr, InstanceId)>,
     by_nic: BTreeMap<String, BTreeSet<InstanceId>>,
     /// Those that take any interface: the name of each may be told as theirs.
     anywhere: BTreeSet<InstanceId>,
@@ -23,7 +24,7 @@ impl WatchIndex {
     /// Notes that `id` follows `rule`.
     pub(crate) fn add(&mut self, id: InstanceId, rule: &VipRule) {
         for address in &rule.addresses {
-            self.by_address.entry(*address).or_default().insert(id);
+            self.by_address.insert((*address, id));
         }
         if rule.nic.is_none() {
             self.anywhere.insert(id);
@@ -36,12 +37,7 @@ impl WatchIndex {
     /// Takes back what `add` noted.
     pub(crate) fn remove(&mut self, id: InstanceId, rule: &VipRule) {
         for address in &rule.addresses {
-            if let Some(ids) = self.by_address.get_mut(address) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.by_address.remove(address);
-                }
-            }
+            self.by_address.remove(&(*address, id));
         }
         self.anywhere.remove(&id);
         for name in names(rule) {
@@ -86,7 +82,10 @@ impl WatchIndex {
 
     /// All watched addresses.
     pub(crate) fn addresses(&self) -> BTreeSet<IpAddr> {
-        self.by_address.keys().copied().collect()
+        self.by_address
+            .iter()
+            .map(|(address, _)| *address)
+            .collect()
     }
 
     /// Whether a role, or what is shown of it, depends on this link.
@@ -107,15 +106,16 @@ impl WatchIndex {
 
     /// The instances that `touched` concerns, in order.
     pub(crate) fn concerned(&self, touched: &Touched) -> BTreeSet<InstanceId> {
-        let by_address = touched
-            .addresses
-            .iter()
-            .filter_map(|a| self.by_address.get(a));
+        let of = |address: &IpAddr| {
+            let [first, last] = InstanceId::ENDS.map(|id| (*address, id));
+            self.by_address.range(first..=last)
+        };
+        let by_address = touched.addresses.iter().flat_map(of).map(|(_, id)| id);
         let by_nic = touched
             .names
             .iter()
             .filter_map(|name| self.by_nic.get(name));
-        by_address.chain(by_nic).flatten().copied().collect()
+        by_address.chain(by_nic.flatten()).copied().collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Carrying an instance's plan out: jobs begun, timed and cancelled. Pure; the orders go to the outbox.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::instance::{Instance, Phase, Plan, Rest, Running, Wish};
@@ -147,7 +148,7 @@ impl Instance {
                 }
             }
         }
-        self.job = Some(Running {
+        self.job = Some(Box::new(Running {
             id,
             action,
             reason,
@@ -165,7 +166,7 @@ impl Instance {
                 deadline: now + command.timeout,
                 cancel_at: None,
             },
-        });
+        }));
         shared.jobs.insert(id, self.id);
         shared.outbox.event(Event::JobStarted {
             instance: self.settings.name.clone(),
@@ -320,7 +321,7 @@ impl Instance {
             spawned: job.spawned,
             ended: now,
         });
-        let ended = Some(LastJob {
+        let ended = Some(Arc::new(LastJob {
             job: job.id,
             action: job.action,
             reason: job.reason,
@@ -328,7 +329,7 @@ impl Instance {
             started: job.started,
             spawned: job.spawned,
             ended: now,
-        });
+        }));
         match job.action {
             Action::IsRunning => {
                 self.last_check = ended;
@@ -348,7 +349,7 @@ impl Instance {
     }
 
     fn report(&self, shared: &mut Shared, now: Time) {
-        let last_job = LastJob::later(self.last_action.as_ref(), self.last_check.as_ref());
+        let last_job = LastJob::later(self.last_action.as_deref(), self.last_check.as_deref());
         shared.outbox.event(Event::Alive {
             instance: self.settings.name.clone(),
             role: self.role.role(),
@@ -357,8 +358,8 @@ impl Instance {
             knowledge: self.knowledge,
             transitions: self.transitions,
             last_job: last_job.cloned().map(Box::new),
-            last_action: self.last_action.clone().map(Box::new),
-            last_check: self.last_check.clone().map(Box::new),
+            last_action: self.last_action.clone(),
+            last_check: self.last_check.clone(),
             at: now,
         });
         let at = Some(now + self.settings.report_every);

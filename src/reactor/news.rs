@@ -20,10 +20,10 @@ const NEWS_MAX: usize = 16_384;
 
 /// What others are told.
 pub(super) enum News {
-    Event(Event),
+    Event(Arc<Event>),
     /// The end of a job, which is told behind all that it has printed, and behind what was printed by others that
     /// ended before it; or at this time, whatever the disk thread does.
-    Ended(Event, Ends, Time),
+    Ended(Arc<Event>, Ends, Time),
     Changed(InstanceId),
     Gone(InstanceId),
     Finished,
@@ -52,7 +52,10 @@ impl Reactor {
                 return;
             }
             match self.news.pop_front() {
-                None => return,
+                None => {
+                    self.news.shrink_to(NEWS_AT_ONCE);
+                    return;
+                }
                 Some(News::Event(event) | News::Ended(event, ..)) => self.tell_event(event, now),
                 Some(News::Changed(id)) => {
                     if let Some(view) = self.machine.view(id, now) {
@@ -65,19 +68,19 @@ impl Reactor {
         }
     }
 
-    fn tell_event(&mut self, event: Event, now: Time) {
-        if let Event::Reloaded(changes) = &event
+    fn tell_event(&mut self, event: Arc<Event>, now: Time) {
+        if let Event::Reloaded(changes) = &*event
             && let Some(asked) = self.reload_asked.take()
         {
             // Whoever asked may have gone.
             drop(asked.send(changes.clone()));
         }
         report::log(&event, now);
-        if let Event::JobStarted { job, .. } = &event {
+        if let Event::JobStarted { job, .. } = &*event {
             self.disk.start_told(*job);
         }
         let about_kernel = event.instance().is_none();
         let kernel = about_kernel.then(|| Box::new(self.machine.kernel_view()));
-        self.updates.send(Update::Event(Arc::new(event), kernel));
+        self.updates.send(Update::Event(event, kernel));
     }
 }

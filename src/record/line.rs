@@ -167,7 +167,11 @@ impl Redactor {
         }
         let asked = kept.is_running.as_mut();
         for action in [&mut kept.start, &mut kept.stop].into_iter().chain(asked) {
-            for value in Arc::make_mut(action).process.environment.values_mut() {
+            if action.process.environment.is_empty() {
+                continue;
+            }
+            let process = &mut Arc::make_mut(action).process;
+            for value in Arc::make_mut(process).environment.values_mut() {
                 self.hide(value);
             }
         }

@@ -11,6 +11,8 @@ mod say;
 mod service;
 mod table;
 
+use std::sync::Arc;
+
 use crate::machine::message::{Event, Output};
 use crate::machine::{Machine, Time};
 use crate::record::{Begin, Digest, Entry, Origin};
@@ -67,7 +69,7 @@ impl Player {
         let at = machine.decided_at();
         while let Some(output) = machine.poll_output() {
             if let Output::Event(event) = output {
-                decisions.extend(Decision::of(at, event));
+                decisions.extend(Decision::of(at, Arc::unwrap_or_clone(event)));
             }
         }
         Self { machine, last: at }
@@ -122,7 +124,7 @@ impl Player {
         let at = entry.at;
         self.step(entry, |output| {
             if let Output::Event(event) = output {
-                decisions.extend(Decision::of(at, event));
+                decisions.extend(Decision::of(at, Arc::unwrap_or_clone(event)));
             }
         })
     }

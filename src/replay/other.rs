@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Decision;
@@ -362,7 +363,9 @@ impl World<'_> {
                 let noted = Input::EpochsReserved(vec![(instance, through)]);
                 self.put(ANSWERED_AFTER, Happening::Input(noted));
             }
-            Output::Event(event) => self.decisions.extend(Decision::of(self.now, event)),
+            Output::Event(event) => self
+                .decisions
+                .extend(Decision::of(self.now, Arc::unwrap_or_clone(event))),
             Output::Watch(_)
             | Output::WatchUnits(_)
             | Output::Remember { .. }

@@ -58,8 +58,8 @@ fn the_sign_of_life_tells_the_last_start_or_stop_and_the_last_is_running() {
         knowledge: Knowledge::Running,
         transitions: 1,
         last_job: None,
-        last_action: last_action.map(Box::new),
-        last_check: last_check.map(Box::new),
+        last_action: last_action.map(Arc::new),
+        last_check: last_check.map(Arc::new),
         at: Time::ZERO + Duration::from_secs(100),
     };
     let both = event(

@@ -125,22 +125,7 @@ impl World {
                     None => Err(format!("{job} is killed without having been told to end")),
                 }
             }
-            Output::Event(Event::Transition {
-                instance,
-                to,
-                epoch,
-                decided,
-                ..
-            }) => {
-                let (role, epoch, at) = (*to, *epoch, *decided);
-                self.check_transition(instance, Told { role, epoch, at })
-            }
-            Output::Event(Event::EpochsExhausted { instance, epoch }) => {
-                if let Some(daemon) = &mut self.daemon {
-                    daemon.check.exhausted.insert(instance.clone(), *epoch);
-                }
-                Ok(())
-            }
+            Output::Event(event) => self.check_event(event),
             Output::Finished if self.scripts.processes.values().any(|one| !self.strays(one)) => {
                 Err("the shutdown is called complete while a job runs".into())
             }
@@ -151,11 +136,30 @@ impl World {
             | Output::Signal { .. }
             | Output::ReserveEpochs { .. }
             | Output::Remember { .. }
-            | Output::Event(_)
             | Output::Changed(_)
             | Output::Gone(_)
             | Output::Finished => Ok(()),
         }
+    }
+
+    fn check_event(&mut self, event: &Event) -> Verdict {
+        if let Event::Transition {
+            instance,
+            to,
+            epoch,
+            decided,
+            ..
+        } = event
+        {
+            let (role, epoch, at) = (*to, *epoch, *decided);
+            return self.check_transition(instance, Told { role, epoch, at });
+        }
+        if let (Event::EpochsExhausted { instance, epoch }, Some(daemon)) =
+            (event, &mut self.daemon)
+        {
+            daemon.check.exhausted.insert(instance.clone(), *epoch);
+        }
+        Ok(())
     }
 
     fn check_transition(&mut self, name: &InstanceName, told: Told) -> Verdict {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keepstart::machine::process::ProcessSettings;
 use keepstart::machine::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
     Quorum, Release, Retry, Settings, VipRule,
@@ -211,7 +210,7 @@ fn action(
         timeout: Duration::from_millis(choices.pick(timeouts_ms)),
         kill_after: Duration::from_millis(choices.pick(&[0, 200, 10_000])),
         working_directory: None,
-        process: ProcessSettings::default(),
+        process: Arc::default(),
     })
 }
 

@@ -168,6 +168,7 @@ impl Service {
             .begin(move || scripts::odd(&scripts, &units));
         let fixed = fixed_changes(&self.fixed, &loaded.config.application);
         let (asks, changes) = oneshot::channel();
+        loaded.config.settings.share(&self.config.settings);
         let settings = Box::new(loaded.config.settings.clone());
         self.order(Order::Reload(settings, asks)).await?;
         self.adopt_logging(&mut loaded.config);

@@ -1,5 +1,7 @@
 //! The rules, the sources and the advice, state by state.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::control::samples::{kernel, time, view};
 use crate::machine::job::{JobId, Knowledge, Means};
@@ -112,7 +114,11 @@ fn what_is_wrong_comes_with_what_to_do() {
     let failed = |outcome| {
         explained(|view| {
             view.knowledge = Knowledge::Maybe;
-            let last = view.last_action.as_mut().expect("a last job");
+            let last = view
+                .last_action
+                .as_mut()
+                .map(Arc::make_mut)
+                .expect("a last job");
             last.outcome = Outcome::Failed { code: 1 };
             view.next = Next::RetryAt {
                 action: Action::Start,

@@ -1,5 +1,7 @@
 //! The status document: ages, words, and the fields that scripts use.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::control::samples::{time, view};
 use crate::machine::job::Outcome;
@@ -38,7 +40,11 @@ fn failures_have_a_word_and_a_number() {
         (Outcome::Unseen, ResultKind::Unseen, None),
     ];
     for (outcome, result, code) in outcomes {
-        view.last_action.as_mut().expect("a last job").outcome = outcome.clone();
+        view.last_action
+            .as_mut()
+            .map(Arc::make_mut)
+            .expect("a last job")
+            .outcome = outcome.clone();
         let status = InstanceStatus::of(&view, time(20_000), Freshness::Fresh);
         let last = status.last_job.expect("a last job");
         assert_eq!((last.result, last.code), (result, code));
@@ -76,10 +82,10 @@ fn growing_older_moves_ages_and_the_next_step_and_says_so() {
 #[test]
 fn the_last_job_is_the_later_of_both_kinds() {
     let mut view = (*view(1, "web")).clone();
-    let mut check = view.last_action.clone().expect("a last job");
+    let mut check = view.last_action.as_deref().cloned().expect("a last job");
     check.action = Action::IsRunning;
     check.ended = time(12_000);
-    view.last_check = Some(check);
+    view.last_check = Some(check.into());
     let mut status = InstanceStatus::of(&view, time(20_000), Freshness::Fresh);
     status.grow_older(Duration::from_secs(1));
     let told = |job: &Option<LastJobStatus>| job.as_ref().map(|job| (job.action, job.age_ms));

@@ -1,5 +1,7 @@
 //! The sentences that say why, word for word.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::control::samples::{time, view};
 use crate::control::status::Freshness;
@@ -45,7 +47,11 @@ fn a_failed_start_that_is_tried_again() {
     let why = why(|view| {
         let outcome = Outcome::Failed { code: 1 };
         view.knowledge = Knowledge::Maybe;
-        view.last_action.as_mut().expect("a last job").outcome = outcome.clone();
+        view.last_action
+            .as_mut()
+            .map(Arc::make_mut)
+            .expect("a last job")
+            .outcome = outcome.clone();
         view.next = Next::RetryAt {
             action: Action::Start,
             at: time(134_100),
@@ -105,9 +111,9 @@ fn the_last_start_and_the_last_is_running_are_both_told() {
             action: Action::IsRunning,
             reason: Reason::Audit,
             ended: time(118_000),
-            ..view.last_action.clone().expect("a last job")
+            ..view.last_action.as_deref().cloned().expect("a last job")
         };
-        view.last_check = Some(check);
+        view.last_check = Some(check.into());
     };
     let both = why(with_both);
     let expected = "it is running; start done 2m ago (took 50ms), asked for because the role was gained; \
@@ -183,12 +189,16 @@ fn a_job_that_hangs_in_its_exec() {
 fn is_running_answers_in_words() {
     let last = |outcome| {
         let mut view = (*view(1, "web")).clone();
-        let mut job = view.last_action.take().expect("a last job");
+        let mut job = view
+            .last_action
+            .take()
+            .map(Arc::unwrap_or_clone)
+            .expect("a last job");
         job.action = Action::IsRunning;
         job.outcome = outcome;
         // The log has the same words.
         let said = job.said();
-        view.last_check = Some(job);
+        view.last_check = Some(job.into());
         let status = InstanceStatus::of(&view, time(15_050), Freshness::Fresh);
         let told = last_job(&status.last_job.expect("a last job"));
         assert_eq!(told, format!("{said} 5.0s ago"));

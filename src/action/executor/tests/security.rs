@@ -7,7 +7,8 @@ use crate::machine::process::ScriptSecurity;
 
 fn judged(run: Command, security: ScriptSecurity) -> Job {
     let mut job = start(1, run);
-    Arc::make_mut(&mut job.command).process.script_security = Some(security);
+    let command = Arc::make_mut(&mut job.command);
+    Arc::make_mut(&mut command.process).script_security = Some(security);
     job
 }
 

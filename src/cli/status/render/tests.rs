@@ -76,10 +76,10 @@ it is running; start done 3m12s ago (took 50ms), asked for because the role was 
 #[test]
 fn the_last_start_or_stop_and_the_last_is_running_stand_side_by_side() {
     let checked = |view: &mut InstanceView| {
-        let mut check = view.last_action.clone().expect("a last job");
+        let mut check = view.last_action.as_deref().cloned().expect("a last job");
         check.action = Action::IsRunning;
         check.ended = time(190_050);
-        view.last_check = Some(check);
+        view.last_check = Some(check.into());
     };
     let line = |change: &dyn Fn(&mut InstanceView)| {
         let text = table(&[&instance("web", change)], Out::plain());

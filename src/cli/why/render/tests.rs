@@ -1,5 +1,7 @@
 //! The screen of made explanations, word for word.
 
+use std::sync::Arc;
+
 use jiff::tz::TimeZone;
 
 use super::*;
@@ -47,7 +49,11 @@ to do    nothing is wrong
 fn a_start_that_fails() {
     let text = screen(|view| {
         view.knowledge = Knowledge::Maybe;
-        let last = view.last_action.as_mut().expect("a last job");
+        let last = view
+            .last_action
+            .as_mut()
+            .map(Arc::make_mut)
+            .expect("a last job");
         last.outcome = Outcome::Failed { code: 1 };
         view.next = Next::RetryAt {
             action: Action::Start,
