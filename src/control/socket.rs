@@ -70,18 +70,28 @@ impl Access {
             Readers::Group(group) => group_id(group, "control-readers").map(Self::Group),
         }
     }
+
+    /// Of both. Two groups are let through a directory as everybody is: what is in there has modes of its own.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Owner, one) | (one, Self::Owner) => one,
+            (Self::Group(one), Self::Group(two)) if one == two => self,
+            (Self::Group(_) | Self::Everybody, Self::Group(_) | Self::Everybody) => Self::Everybody,
+        }
+    }
 }
 
 /// Makes a socket. Must be called inside a runtime.
 ///
 /// A socket file that is there already is a dead daemon's, because the caller holds the daemon's lock, and
-/// is replaced. For others than the owner, the daemon's own directory (0700 until then) is opened to them as
-/// well.
+/// is replaced. For others than the owner, the daemon's own directory (0700 until then) is opened as well: to all of
+/// `through`, who are those of every socket in it.
 ///
 /// # Errors
 ///
 /// Something else than a socket is in the way, a directory is not this user's alone, or the system refuses.
-pub fn bind(path: &Path, access: Access) -> Result<UnixListener, BindError> {
+pub fn bind(path: &Path, access: Access, through: Access) -> Result<UnixListener, BindError> {
     let own = own_directories(path)?;
     let (Some(directory), Some(name)) = (own.last(), path.file_name()) else {
         return Err(refusal("the path has no directory or no name").into());
@@ -100,7 +110,7 @@ pub fn bind(path: &Path, access: Access) -> Result<UnixListener, BindError> {
         Access::Everybody => allow(&socket, None, 0o666)?,
     }
     for directory in &own {
-        open_to(directory, access)?;
+        open_to(directory, through)?;
     }
     Ok(listener)
 }
@@ -174,13 +184,12 @@ fn is_socket(found: &Stat) -> bool {
     FileType::from_raw_mode(found.st_mode) == FileType::Socket
 }
 
-/// Lets others through a directory that is closed to them, but not look into it. Two groups are let through as
-/// everybody is: what is in there has modes of its own.
-fn open_to(directory: &OwnedFd, access: Access) -> io::Result<()> {
+/// Lets others through a directory that is closed to them, but not look into it. A group that an earlier start let
+/// through gives way to this start's.
+fn open_to(directory: &OwnedFd, through: Access) -> io::Result<()> {
     let found = rustix::fs::fstat(directory)?;
-    match (found.st_mode & 0o777, access) {
-        (0o700, Access::Group(gid)) => allow(directory, Some(gid), 0o710),
-        (0o710, Access::Group(gid)) if gid != found.st_gid => allow(directory, None, 0o711),
+    match (found.st_mode & 0o777, through) {
+        (0o700 | 0o710, Access::Group(gid)) => allow(directory, Some(gid), 0o710),
         (0o700 | 0o710, Access::Everybody) => allow(directory, None, 0o711),
         (_, Access::Owner | Access::Group(_) | Access::Everybody) => Ok(()),
     }

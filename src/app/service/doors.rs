@@ -52,9 +52,10 @@ impl Doors {
 fn listeners(guests: &Guests, paths: &Paths) -> Result<Listeners, AppError> {
     let at = |path: PathBuf| move |source| AppError::Control { path, source };
     let (control, status) = (paths.control_socket(), paths.status_socket());
-    let steering = socket::bind(&control, guests.steering).map_err(at(control))?;
+    let through = guests.steering.and(guests.reading.unwrap_or(Access::Owner));
+    let steering = socket::bind(&control, guests.steering, through).map_err(at(control))?;
     let reading = match guests.reading {
-        Some(access) => Some(socket::bind(&status, access).map_err(at(status))?),
+        Some(access) => Some(socket::bind(&status, access, through).map_err(at(status))?),
         None => {
             socket::unbind(&status).map_err(at(status))?;
             None

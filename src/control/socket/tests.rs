@@ -21,14 +21,14 @@ fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
     let _inside = runtime.enter();
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("control");
-    drop(bind(&path, Access::Owner).expect("a listener"));
+    drop(bind(&path, Access::Owner, Access::Owner).expect("a listener"));
     assert!(path.exists(), "a dead daemon leaves its socket");
-    let _listener = bind(&path, Access::Owner).expect("a listener in its place");
+    let _listener = bind(&path, Access::Owner, Access::Owner).expect("a listener in its place");
     let mode = fs::metadata(&path).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let file = directory.path().join("file");
     fs::write(&file, "precious").expect("a file");
-    let error = bind(&file, Access::Owner).expect_err("something is in the way");
+    let error = bind(&file, Access::Owner, Access::Owner).expect_err("something is in the way");
     let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
     assert!(
         matches!(&error, BindError::Io(error) if exists(error)),
@@ -55,7 +55,7 @@ fn a_group_may_use_the_socket_and_pass_its_directory() {
     let path = home.join("control");
     // Everybody may give files to his own group.
     let gid = rustix::process::getegid().as_raw();
-    let _listener = bind(&path, Access::Group(gid)).expect("a listener");
+    let _listener = bind(&path, Access::Group(gid), Access::Group(gid)).expect("a listener");
     for (path, expected) in [(&path, 0o660), (&home, 0o710)] {
         let found = fs::metadata(path).expect("its metadata");
         assert_eq!((found.mode() & 0o777, found.gid()), (expected, gid));
@@ -78,14 +78,14 @@ fn root_follows_no_link_in_a_workspace_and_nobody_else_may_write_there() {
     symlink(workspace.path().join("elsewhere"), home.join("hash")).expect("a link");
     let path = home.join("hash/0badcafe/control");
     let gid = rustix::process::getegid().as_raw();
-    let bound = bind(&path, Access::Group(gid));
+    let bound = bind(&path, Access::Group(gid), Access::Group(gid));
     let is_root = rustix::process::geteuid().is_root();
     assert_eq!(bound.is_err(), is_root, "{bound:?}");
     let found = fs::metadata(&elsewhere).expect("its metadata").mode() & 0o777;
     assert_eq!(found, if is_root { 0o700 } else { 0o710 });
     fs::set_permissions(&elsewhere, mode(0o770)).expect("its mode");
     let direct = elsewhere.join("control");
-    let error = bind(&direct, Access::Owner).expect_err("others may write there");
+    let error = bind(&direct, Access::Owner, Access::Owner).expect_err("others may write there");
     assert!(
         error.to_string().contains("not this user's alone"),
         "{error}"
@@ -110,12 +110,12 @@ fn readers_have_a_socket_of_their_own_that_goes_with_their_right() {
         (mode(directory.path()), mode(&control), mode(&status))
     };
     let readers = Access::of_readers(&Readers::Everyone).expect("everyone");
-    drop(bind(&control, Access::Owner).expect("a listener"));
-    drop(bind(&status, readers).expect("a listener"));
+    drop(bind(&control, Access::Owner, Access::Owner).expect("a listener"));
+    drop(bind(&status, readers, readers).expect("a listener"));
     assert_eq!(modes(), (0o711, 0o600, 0o666));
     let gid = rustix::process::getegid().as_raw();
     let readers = Access::of_readers(&Readers::Group(gid.to_string())).expect("a group");
-    drop(bind(&status, readers).expect("a listener"));
+    drop(bind(&status, readers, readers).expect("a listener"));
     assert_eq!(modes(), (0o711, 0o600, 0o660));
     unbind(&status).expect("it goes");
     unbind(&status).expect("it is gone");
@@ -123,4 +123,28 @@ fn readers_have_a_socket_of_their_own_that_goes_with_their_right() {
     let readers = Readers::Group("no-such-group-here".into());
     let error = Access::of_readers(&readers).expect_err("no such group");
     assert!(error.to_string().contains("(`control-readers`)"), "{error}");
+}
+
+#[test]
+fn a_changed_group_takes_the_place_of_the_one_before() {
+    let runtime = runtime();
+    let _inside = runtime.enter();
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("control");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o710)).expect("its mode");
+    // Root may give a directory to any group, another user to those that he is in.
+    let own = rustix::process::getegid().as_raw();
+    let groups = rustix::process::getgroups().expect("the groups");
+    let mut groups = groups.iter().map(|gid| gid.as_raw());
+    let is_root = rustix::process::geteuid().is_root();
+    let other = groups
+        .find(|gid| *gid != own)
+        .or(is_root.then_some(own + 1));
+    let gid = other.unwrap_or(own);
+    let access = Access::Group(gid);
+    drop(bind(&path, access, access).expect("a listener"));
+    let found = fs::metadata(directory.path()).expect("its metadata");
+    assert_eq!((found.mode() & 0o777, found.gid()), (0o710, gid));
+    assert_eq!(access.and(Access::Owner), access);
+    assert_eq!(access.and(Access::Group(gid + 1)), Access::Everybody);
 }

@@ -35,7 +35,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
     LocalSet::new().block_on(&runtime, async {
         let directory = TempDir::new().expect("a directory");
         let path = directory.path().join("control");
-        let steering = bind(&path, Access::Owner).expect("a listener");
+        let steering = bind(&path, Access::Owner, Access::Owner).expect("a listener");
         let listeners = Listeners {
             steering,
             door: Door::Own,
