@@ -15,16 +15,12 @@ use super::locate;
 use super::out::Out;
 use super::run::{self, Started, this_program};
 use crate::config::Daemon;
-use crate::state::{Lock, register};
 
 /// How long the daemon may take to be ready. It is, when the kernel has told the addresses once: 10 ms.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// When a person is told what is waited for.
 const PROGRESS_AFTER: Duration = Duration::from_secs(2);
-
-/// How long a killed daemon may still hold its lock, until the kernel has taken it apart.
-const LETS_GO_WITHIN: Duration = Duration::from_millis(100);
 
 /// How long the scripts may take to be looked at, for the warnings about them.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
@@ -46,18 +42,6 @@ pub(super) fn start(
             ..Run::default()
         };
         return run::run(Some(&file), log_level, &how);
-    }
-    let paths = locate::paths(&loaded.config)?;
-    let holder = || {
-        let here = Lock::holder(&paths.lock()).ok().flatten();
-        here.or_else(|| register::holder(&loaded.config.file, paths.uid()))
-    };
-    if holder().is_some() {
-        std::thread::sleep(LETS_GO_WITHIN);
-    }
-    if let Some(holder) = holder() {
-        let message = format!("keepstart: {holder}");
-        return Err(Failure::told(Code::AlreadyRunning, message));
     }
     let mut child = spawn(&loaded.config.file, log_level, record).map_err(|error| {
         Failure::told(

@@ -180,15 +180,6 @@ pub fn find(config_file: &Path, uid: u32) -> Vec<Entry> {
     found
 }
 
-/// Who keeps `uid` from being a daemon of the file, if somebody does.
-pub fn holder(config_file: &Path, uid: u32) -> Option<Holder> {
-    let own = directories_of(uid).into_iter().find_map(|directory| {
-        let mut locks = known_by(config_file).map(|path| lock_of(&directory, &path));
-        locks.find_map(|lock| Lock::holder(&lock).ok().flatten())
-    });
-    own.or_else(|| roots(config_file, uid))
-}
-
 /// Root's daemon of the file, where somebody else asks. Its lock is not for others to look at, who could take it: its
 /// process has to be seen.
 fn roots(config_file: &Path, uid: u32) -> Option<Holder> {
