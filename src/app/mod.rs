@@ -208,6 +208,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     let reactor_thread = start_reactor(parts, order_receiver, answers)?;
     let service = Service::new(ServiceParts {
         config,
+        registration: prepared.registration.clone(),
         paths: paths.clone(),
         clock,
         orders,
@@ -228,7 +229,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         let error = anyhow::Error::from(error);
         tracing::warn!("{error:#}");
     }
-    drop(prepared.registration);
+    drop(prepared.registration.take());
     result
 }
 

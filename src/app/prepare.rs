@@ -1,8 +1,10 @@
 //! What a daemon does before its first thread: take the lock, read what earlier lives left, and find the jobs
 //! that still run. Runs once, on the main thread.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ pub(super) struct Prepared {
     pub(super) orphans: Orphans,
     pub(super) pidfile: Option<Pidfile>,
     /// By which commands find this daemon.
-    pub(super) registration: Registration,
+    pub(super) registration: Rc<RefCell<Registration>>,
     pub(super) boot: BootId,
     /// Held until the process ends.
     pub(super) _locks: [Lock; 2],
@@ -100,7 +102,7 @@ pub(super) fn prepare(
         restored,
         orphans,
         pidfile,
-        registration,
+        registration: Rc::new(RefCell::new(registration)),
         boot,
         _locks: [lock, state_lock],
     })

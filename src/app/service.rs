@@ -20,19 +20,19 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
-use crate::config::{Application, Config, Faults, Loaded};
+use crate::config::{Application, Config, Faults};
 use crate::control::server::{self, Counters, Listeners, ServerContext};
 use crate::machine::Time;
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
-use crate::state::Paths;
+use crate::state::{Paths, Registration};
 use crate::systemd::{Notifier, NotifyError, status_line};
 use crate::timeline::Timeline;
 
 use super::AppError;
 use super::scripts::ScriptLook;
 pub(super) use doors::{Doors, Guests};
-use reload::{FileReader, Reading};
+use reload::{FileReader, Fresh, Reading};
 
 /// How long the reactor may take to answer before it counts as hanging.
 const REACTOR_DEADLINE: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ pub(super) struct Service {
     /// When the reading of `config` began.
     config_read_at: Rc<Cell<Time>>,
     paths: Paths,
+    /// By which commands find this daemon.
+    registration: Rc<RefCell<Registration>>,
     clock: Clock,
     orders: mpsc::Sender<Order>,
     updates: mpsc::Receiver<Update>,
@@ -81,6 +83,7 @@ pub(super) struct Service {
 pub(super) struct ServiceParts {
     pub(super) config: Config,
     pub(super) paths: Paths,
+    pub(super) registration: Rc<RefCell<Registration>>,
     pub(super) clock: Clock,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) updates: mpsc::Receiver<Update>,
@@ -99,7 +102,7 @@ enum Wake {
     Status,
     Fetch,
     Watchdog,
-    Read(Box<Result<Loaded, String>>),
+    Read(Box<Result<Fresh, String>>),
     TooLong,
 }
 
@@ -115,6 +118,7 @@ impl Service {
             config: parts.config,
             config_read_at: Rc::new(Cell::new(parts.clock.begun())),
             paths: parts.paths,
+            registration: parts.registration,
             clock: parts.clock,
             orders: parts.orders,
             updates: parts.updates,

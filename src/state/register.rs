@@ -1,6 +1,6 @@
 //! Where the daemon of a file is, whatever the file says by now: an entry in a directory that everybody knows, under
-//! a name that follows from the file's path alone. Written by the daemon at its start and removed at its end, read by
-//! each command at its start; nothing here runs in between, and nothing is asked of the environment.
+//! a name that follows from the file's path alone. Written by the daemon at its start, renewed when it reads the file
+//! again and removed at its end, read by each command at its start; nothing is asked of the environment.
 //!
 //! ```text
 //! root    /run/keepstart/NAME.daemon, NAME.lock
@@ -104,7 +104,22 @@ pub enum RegisterError {
 /// A daemon's entries, and their locks; dropped when it ends.
 #[derive(Debug, Default)]
 pub struct Registration {
-    held: Vec<(Lock, PathBuf)>,
+    /// Whose daemon it is, and where; `None`: one that is never entered.
+    daemon: Option<Daemon>,
+    held: Vec<Held>,
+}
+
+#[derive(Debug, Clone)]
+struct Daemon {
+    uid: u32,
+    runtime_dir: PathBuf,
+}
+
+#[derive(Debug)]
+struct Held {
+    config: PathBuf,
+    lock: Lock,
+    entry: PathBuf,
 }
 
 impl Registration {
@@ -119,14 +134,79 @@ impl Registration {
         uid: u32,
         runtime_dir: &Path,
     ) -> Result<(Self, Vec<RegisterError>), LockError> {
-        if let Some(holder) = roots(config_file, uid) {
+        let runtime_dir = runtime_dir.to_owned();
+        let mut registration = Self {
+            daemon: Some(Daemon { uid, runtime_dir }),
+            held: Vec::new(),
+        };
+        let (renewed, troubles) = registration.renewal(config_file).enter()?;
+        registration.take_in(renewed);
+        Ok((registration, troubles))
+    }
+
+    /// What it takes to enter the daemon anew before it reads the file again: a link may lead elsewhere by now.
+    pub fn renewal(&self, config_file: &Path) -> Renewal {
+        Renewal {
+            config_file: config_file.to_owned(),
+            daemon: self.daemon.clone(),
+            held: self.held.iter().map(|held| held.entry.clone()).collect(),
+        }
+    }
+
+    /// From now on the daemon is known by the paths of the renewal, and by no other.
+    pub fn take_in(&mut self, mut renewed: Renewed) {
+        let is_gone = |held: &mut Held| !renewed.names.contains(&held.config);
+        self.held.extract_if(.., is_gone).for_each(Held::remove);
+        self.held.append(&mut renewed.new);
+    }
+}
+
+impl Held {
+    fn remove(self) {
+        // What cannot be removed is not believed either, when the lock is free.
+        let _ = fs::remove_file(self.entry);
+        let _ = self.lock.remove();
+    }
+}
+
+/// A daemon that is about to be entered. The disk of the file may not answer, so this may go to another thread.
+#[derive(Debug)]
+pub struct Renewal {
+    config_file: PathBuf,
+    daemon: Option<Daemon>,
+    /// The entries that it has.
+    held: Vec<PathBuf>,
+}
+
+/// A daemon that has been entered. What is new in it goes, unless [`Registration::take_in`] has it.
+#[derive(Debug)]
+pub struct Renewed {
+    /// All that the file is known by.
+    names: Vec<PathBuf>,
+    new: Vec<Held>,
+}
+
+impl Renewal {
+    /// Enters the daemon by all the paths that the file is known by now. What keeps it from that is given back.
+    ///
+    /// # Errors
+    ///
+    /// Another daemon is entered by one of them.
+    pub fn enter(self) -> Result<(Renewed, Vec<RegisterError>), LockError> {
+        let names = known_by(&self.config_file).collect();
+        let new = Vec::new();
+        let mut renewed = Renewed { names, new };
+        let Some(Daemon { uid, runtime_dir }) = &self.daemon else {
+            return Ok((renewed, Vec::new()));
+        };
+        if let Some(holder) = roots(&self.config_file, *uid) {
             let path = PathBuf::from(ROOTS_DIRECTORY);
             return Err(LockError::Held { path, holder });
         }
-        let mut registration = Self::default();
+        let mut is_entered = false;
         let mut troubles = Vec::new();
-        for directory in directories_of(uid) {
-            if let Err(trouble) = make(&directory, uid) {
+        for directory in directories_of(*uid) {
+            if let Err(trouble) = make(&directory, *uid) {
                 let why = in_words(&trouble);
                 troubles.push(RegisterError::Directory {
                     path: directory,
@@ -134,29 +214,42 @@ impl Registration {
                 });
                 continue;
             }
-            for path in known_by(config_file) {
-                match enter_one(&directory, path, runtime_dir) {
-                    Ok(held) => registration.held.push(held),
+            for path in &renewed.names {
+                if self.held.contains(&entry_of(&directory, path)) {
+                    is_entered = true;
+                    continue;
+                }
+                match enter_one(&directory, path.clone(), runtime_dir) {
+                    Ok(held) => renewed.new.push(held),
                     Err(RegisterError::Lock(held @ LockError::Held { .. })) => return Err(held),
                     Err(trouble) => troubles.push(trouble),
                 }
             }
         }
-        if !registration.held.is_empty() {
+        if is_entered || !renewed.new.is_empty() {
             troubles.clear();
         }
-        Ok((registration, troubles))
+        Ok((renewed, troubles))
+    }
+}
+
+impl Renewed {
+    /// Whether the file is still known by what the daemon has been entered by.
+    pub fn is_of(&self, config_file: &Path) -> bool {
+        known_by(config_file).eq(self.names.iter().cloned())
+    }
+}
+
+impl Drop for Renewed {
+    fn drop(&mut self) {
+        self.new.drain(..).for_each(Held::remove);
     }
 }
 
 /// Removes the entries at an orderly end, and where the daemon came to nothing.
 impl Drop for Registration {
     fn drop(&mut self) {
-        for (lock, entry) in self.held.drain(..) {
-            // What cannot be removed is not believed either, when the lock is free.
-            let _ = fs::remove_file(entry);
-            let _ = lock.remove();
-        }
+        self.held.drain(..).for_each(Held::remove);
     }
 }
 
@@ -164,7 +257,9 @@ impl Drop for Registration {
 pub fn find(config_file: &Path, uid: u32) -> Vec<Entry> {
     let own = directories_of(uid).into_iter().map(|dir| (dir, uid));
     let roots = directories_of(ROOT).into_iter().map(|dir| (dir, ROOT));
-    let names: Vec<_> = known_by(config_file).collect();
+    let mut names: Vec<_> = known_by(config_file).collect();
+    // Who was started by the very name that is asked for comes before who runs what it leads to by now.
+    names.reverse();
     let mut found: Vec<Entry> = Vec::new();
     for (directory, owner) in own.chain(roots) {
         if !is_trusted(&directory, owner) {
@@ -243,16 +338,12 @@ fn is_trusted(directory: &Path, owner: u32) -> bool {
     directories::judge(&Wanted::own(directory, Links::Refused), owner).is_ok()
 }
 
-fn enter_one(
-    directory: &Path,
-    config: PathBuf,
-    runtime_dir: &Path,
-) -> Result<(Lock, PathBuf), RegisterError> {
+fn enter_one(directory: &Path, config: PathBuf, runtime_dir: &Path) -> Result<Held, RegisterError> {
     let lock = Lock::acquire(&lock_of(directory, &config)).map_err(RegisterError::Lock)?;
     let path = entry_of(directory, &config);
     let pid = std::process::id();
     let entry = Entry {
-        config,
+        config: config.clone(),
         pid,
         start_ticks: start_of(pid),
         runtime_dir: runtime_dir.to_owned(),
@@ -263,7 +354,11 @@ fn enter_one(
         // For members of `control-group`, whatever the umask says.
         .and_then(|file| file.set_permissions(Permissions::from_mode(0o644)));
     match written {
-        Ok(()) => Ok((lock, path)),
+        Ok(()) => Ok(Held {
+            config,
+            lock,
+            entry: path,
+        }),
         Err(source) => Err(RegisterError::Write { path, source }),
     }
 }

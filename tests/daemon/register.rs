@@ -164,3 +164,65 @@ fn a_link_that_leads_elsewhere_by_now_is_still_the_daemons_name() {
         },
     );
 }
+
+#[test]
+fn a_reload_of_another_file_makes_it_the_daemons_own_unless_another_runs_it() {
+    netns::run(
+        "register::a_reload_of_another_file_makes_it_the_daemons_own_unless_another_runs_it",
+        || {
+            let world = World::new();
+            let text = format!(
+                "application: {{daemon: true, {}}}\nkeepstart: {{vip: 127.0.0.1, start: 'true', stop: 'true'}}\n",
+                place("PLACE")
+            );
+            for release in ["one", "two", "three"] {
+                let file = format!("{release}/config.yaml");
+                world.write(&file, &text.replace("PLACE", &format!("of-{release}")));
+            }
+            let release = |release: &str| {
+                let _ = fs::remove_file(world.path("current"));
+                symlink(world.path(release), world.path("current")).unwrap();
+            };
+            let entries = || fs::read_dir("/run/keepstart").unwrap().count();
+            let file = "current/config.yaml";
+            release("one");
+            expect(&world.keepstart_of(file, &["start"]), 0, "started");
+            let pid = world.status_of(file)["daemon"]["pid"].clone();
+            let of_one = entries();
+            release("two");
+            expect(&world.keepstart_of(file, &["reload"]), 0, "reloaded");
+            assert_eq!(world.status_of("two/config.yaml")["daemon"]["pid"], pid);
+            let second = world.keepstart_of("two/config.yaml", &["start"]);
+            expect(&second, 75, &format!("already running with pid {pid}"));
+            assert_eq!(entries(), of_one, "what it runs no more is not its own");
+
+            expect(
+                &world.keepstart_of("three/config.yaml", &["start"]),
+                0,
+                "started",
+            );
+            let of_two = entries();
+            let other = world.status_of("three/config.yaml")["daemon"]["pid"].clone();
+            release("three");
+            let refused = world.keepstart_of(file, &["reload"]);
+            expect(&refused, 78, &format!("already running with pid {other}"));
+            assert!(refused.err.contains("the running configuration stays"));
+            assert_eq!(entries(), of_two);
+            for (file, of) in [
+                (file, &pid),
+                ("two/config.yaml", &pid),
+                ("three/config.yaml", &other),
+            ] {
+                assert_eq!(world.status_of(file)["daemon"]["pid"], *of, "{file}");
+            }
+            expect(
+                &world.keepstart_of("three/config.yaml", &["stop"]),
+                0,
+                "stopped",
+            );
+            expect(&world.keepstart_of(file, &["reload"]), 0, "reloaded");
+            expect(&world.keepstart_of(file, &["stop"]), 0, "stopped");
+            assert_eq!(entries(), 0);
+        },
+    );
+}

@@ -1,5 +1,6 @@
 //! Reading the configuration again: a part of the service loop. A faulty file changes nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,6 +15,7 @@ use crate::machine::Time;
 use crate::machine::message::Changes;
 use crate::machine::settings::InstanceName;
 use crate::report;
+use crate::state::register::{Renewal, Renewed};
 use crate::systemd::Notifier;
 
 use super::super::{rights, scripts};
@@ -28,11 +30,17 @@ const NAMES_TOLD_MAX: usize = 10;
 pub(super) struct Reading {
     /// What changes in the file after this may not be in it.
     begun: Time,
-    loaded: oneshot::Receiver<Result<Loaded, String>>,
+    fresh: oneshot::Receiver<Result<Fresh, String>>,
     deadline: Instant,
     asked: Vec<Answer>,
     /// Those who asked since the reading began: the file may have been written since, so it is read again.
     again: Option<Vec<Answer>>,
+}
+
+/// A file that has been read, and the daemon entered by the paths that the file had then.
+pub(super) struct Fresh {
+    loaded: Loaded,
+    renewed: Renewed,
 }
 
 type Answer = oneshot::Sender<Result<String, String>>;
@@ -74,12 +82,12 @@ impl FileReader {
 }
 
 /// Waits for the file that is being read; pends for ever while none is.
-pub(super) async fn read(reading: &mut Option<Reading>) -> Result<Loaded, String> {
+pub(super) async fn read(reading: &mut Option<Reading>) -> Result<Fresh, String> {
     let Some(reading) = reading else {
         return std::future::pending().await;
     };
-    match timeout_at(reading.deadline, &mut reading.loaded).await {
-        Ok(Ok(loaded)) => loaded,
+    match timeout_at(reading.deadline, &mut reading.fresh).await {
+        Ok(Ok(fresh)) => fresh,
         Ok(Err(_)) => Err("the thread that read the configuration file has ended".into()),
         Err(_) => Err("the configuration file could not be read in time".into()),
     }
@@ -101,12 +109,12 @@ impl Service {
 
     fn start_reading(&mut self, asked: Vec<Answer>) {
         let file = self.config.file.clone();
-        let load = move || config::load_with_logging(&file).map_err(|error| error.to_string());
-        let loaded = self.file_reader.begin(load);
+        let renewal = self.registration.borrow().renewal(&file);
+        let fresh = self.file_reader.begin(move || read_anew(&file, renewal));
         let deadline = self.now() + RELOAD_DEADLINE;
         self.reading = Some(Reading {
             begun: self.clock.now(),
-            loaded,
+            fresh,
             deadline,
             asked,
             again: None,
@@ -114,15 +122,16 @@ impl Service {
     }
 
     /// The file has been read, or could not be. A faulty one is reported and changes nothing.
-    pub(super) async fn end_reload(&mut self, read: Result<Loaded, String>) {
+    pub(super) async fn end_reload(&mut self, read: Result<Fresh, String>) {
         let Some(reading) = self.reading.take() else {
             return;
         };
         let result = match read {
             Ok(_) if self.ending.is_some() => Err(ENDING.to_owned()),
-            Ok(loaded) => {
+            Ok(Fresh { loaded, renewed }) => {
                 let adopted = self.adopt(loaded).await;
                 if adopted.is_ok() {
+                    self.registration.borrow_mut().take_in(renewed);
                     self.config_read_at.set(reading.begun);
                 }
                 adopted
@@ -184,6 +193,29 @@ impl Service {
         }
         Ok(said)
     }
+}
+
+/// Reads the file. Where a link leads to another one by now, this is a daemon of that one too: it is entered as one
+/// before it does what that one says, and does not if another daemon is.
+fn read_anew(file: &Path, renewal: Renewal) -> Result<Fresh, String> {
+    let (renewed, troubles) = renewal.enter().map_err(|held| {
+        let file = file.display();
+        format!("{file} leads to a file by now that another daemon runs: {held}")
+    })?;
+    let loaded = config::load_with_logging(file).map_err(|error| error.to_string())?;
+    if !renewed.is_of(file) {
+        let file = file.display();
+        return Err(format!(
+            "{file} led to another file while it was read; reload again"
+        ));
+    }
+    for trouble in troubles {
+        let trouble = anyhow::Error::from(trouble);
+        tracing::warn!(
+            "{trouble:#}; so commands will not find this daemon by the path that its file has by now"
+        );
+    }
+    Ok(Fresh { loaded, renewed })
 }
 
 fn tell(asked: impl IntoIterator<Item = Answer>, result: &Result<String, String>) {

@@ -35,11 +35,13 @@ fn an_entry_is_believed_while_its_lock_is_held_and_its_process_the_same() {
             start_ticks: start_of(std::process::id()),
             runtime_dir: "/run/web".into(),
         };
-        fs::write(&held.1, serde_json::to_vec(&entry).unwrap()).unwrap();
+        fs::write(&held.entry, serde_json::to_vec(&entry).unwrap()).unwrap();
         held
     };
     let found = || read(dir.path(), &config);
-    let (lock, path) = entered(std::process::id());
+    let Held {
+        lock, entry: path, ..
+    } = entered(std::process::id());
     assert_eq!(
         found().unwrap().control_socket(),
         Path::new("/run/web/control")
@@ -51,7 +53,11 @@ fn an_entry_is_believed_while_its_lock_is_held_and_its_process_the_same() {
     assert!(read(dir.path(), &dir.path().join("db.yaml")).is_none());
     drop(lock);
     assert!(found().is_none(), "a killed daemon's");
-    let (_lock, path) = entered(1);
+    let Held {
+        lock: _lock,
+        entry: path,
+        ..
+    } = entered(1);
     assert!(found().is_none(), "the number is another process's");
     fs::write(&path, "{").unwrap();
     assert!(found().is_none());
