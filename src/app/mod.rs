@@ -36,7 +36,6 @@ use crate::action::{
 use crate::bus::{ORDERS_MAX, Order, Updates};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
-use crate::control::socket::BindError;
 use crate::disk::{Disk, DiskParts};
 use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
@@ -85,7 +84,7 @@ pub enum AppError {
         /// The socket.
         path: PathBuf,
         /// What the system said.
-        source: BindError,
+        source: io::Error,
     },
     /// A runtime, a thread or the signal handlers cannot be made.
     #[error("cannot {what}")]
@@ -163,7 +162,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     rights::warn(&loaded.config.settings);
     let (config, scripts, units) = (loaded.config, loaded.scripts, loaded.units);
     enter_workspace(&config)?;
-    let guests = Guests::of(&config.application, paths)?;
+    let guests = Guests::of(&config.application);
     let prepared = prepare::prepare(&config, paths, options.entered)?;
     let runtime = new_runtime()?;
     let doors = {

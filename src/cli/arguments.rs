@@ -29,11 +29,12 @@ Exit codes:
    0  done                                  69  the daemon did not do it, or not in time
    1  something failed, or will (doctor)    71  the system refused
    2  the command line is wrong             74  the output could not be written
-   3  no daemon runs                        75  a daemon of this configuration runs already
-   4  the daemon is there and does not       77  not allowed
-       answer; status: a role is UNKNOWN;    78  the configuration has faults, or a place that it
-       doctor: not all could be looked at        leads to (workspace, runtime-dir, state-dir,
-                                                pidfile, control-group) cannot be used";
+   3  no daemon runs                        75  a daemon of this configuration runs already, or
+   4  the daemon is there and does not           a user or group in it is not known (yet)
+       answer; status: a role is UNKNOWN;    77  not allowed
+       doctor: not all could be looked at    78  the configuration has faults, or a place that it
+                                                leads to (workspace, runtime-dir, state-dir,
+                                                pidfile) cannot be used";
 
 /// Turns "this Linux node now holds the virtual IP" into "these things run here, and nowhere else".
 #[derive(Debug, Parser)]

@@ -25,10 +25,12 @@ pub(super) enum Code {
     Output,
     /// EX_TEMPFAIL: a daemon of this configuration runs already.
     AlreadyRunning,
+    /// EX_TEMPFAIL as well: a user or group of the configuration is not known, and may be later.
+    Unresolved,
     /// EX_NOPERM: not allowed.
     Permission,
     /// EX_CONFIG: the configuration cannot be used, or a place that it leads to: the workspace, the directories, the
-    /// pidfile, the control socket's group.
+    /// pidfile.
     Config,
 }
 
@@ -45,7 +47,7 @@ impl Code {
             Self::Unavailable => 69,
             Self::System => 71,
             Self::Output => 74,
-            Self::AlreadyRunning => 75,
+            Self::AlreadyRunning | Self::Unresolved => 75,
             Self::Permission => 77,
             Self::Config => 78,
         }

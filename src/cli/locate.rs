@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::exit::{Code, Failure};
 use super::out::Out;
 use super::silent::Silent;
-use crate::config::{self, Config, Faults, Loaded};
+use crate::config::{self, Config, Faults, Loaded, MendedBy, Outline};
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::ErrorCode;
 use crate::state::register::{self, Entry, Theirs};
@@ -52,8 +52,18 @@ pub(super) fn warn(out: Out, warnings: &Faults) {
     }
 }
 
-pub(super) fn faulty(error: &config::LoadError) -> Failure {
-    Failure::told(Code::Config, error.to_string())
+/// What a file that cannot be used means for who would use it.
+fn faulty(error: &config::LoadError) -> Failure {
+    match error.mended_by {
+        MendedBy::Hand => Failure::told(Code::Config, error.to_string()),
+        MendedBy::Time => Failure::told(
+            Code::Unresolved,
+            format!(
+                "{error}\nkeepstart: this may pass by itself, where users and groups come from a directory that is \
+                 not up yet"
+            ),
+        ),
+    }
 }
 
 /// Where the files of the daemon of this configuration are.
@@ -68,7 +78,7 @@ pub(super) struct Target {
     /// Where the daemon's files may be, as the file says now.
     places: Vec<Paths>,
     /// What the file says now; `None` where it is faulty.
-    pub(super) config: Option<Config>,
+    pub(super) outline: Option<Outline>,
     uid: u32,
     out: Out,
     /// Whether it was said whose daemon it is.
@@ -83,10 +93,10 @@ impl Target {
         let caller = caller()?;
         let runs = !register::find(&file, caller.uid).is_empty()
             || (caller.uid == ROOT && !register::of_others(&file).is_empty());
-        let (config, places) = match config::load(&file) {
-            Ok(loaded) => {
-                let places = Places::of(&loaded.config).candidates(&file, &caller);
-                (Some(loaded.config), places)
+        let (outline, places) = match config::outline(&file) {
+            Ok(outline) => {
+                let places = Places::of_outline(&outline).candidates(&file, &caller);
+                (Some(outline), places)
             }
             Err(error) => {
                 let places = match Places::of_faulty(&file) {
@@ -106,7 +116,7 @@ impl Target {
         Ok(Self {
             file,
             places,
-            config,
+            outline,
             uid: caller.uid,
             out,
             owner_told: Cell::new(false),
@@ -307,6 +317,14 @@ impl Places {
             workspace: application.workspace.clone(),
             runtime_dir: application.runtime_dir.clone(),
             state_dir: application.state_dir.clone(),
+        }
+    }
+
+    fn of_outline(outline: &Outline) -> Self {
+        Self {
+            workspace: outline.workspace.clone(),
+            runtime_dir: outline.runtime_dir.clone(),
+            state_dir: outline.state_dir.clone(),
         }
     }
 

@@ -22,7 +22,6 @@ use super::{locate, record};
 use crate::app::{self, AppError, Entered, RunOptions};
 use crate::config::logging::Plan;
 use crate::config::{Config, Loaded, LogLevel};
-use crate::control::socket::BindError;
 use crate::state::{Absent, LockError, Paths};
 use crate::telemetry::{self, Destination, TelemetryOptions};
 
@@ -240,18 +239,11 @@ fn failure(error: AppError) -> Failure {
         // The places that the file leads to.
         AppError::Paths(_)
         | AppError::Workspace { .. }
-        | AppError::Lock(LockError::NotAPidfile { .. } | LockError::Io { .. })
-        | AppError::Control {
-            source: BindError::NoGroup { .. },
-            ..
-        } => Code::Config,
+        | AppError::Lock(LockError::NotAPidfile { .. } | LockError::Io { .. }) => Code::Config,
         AppError::Boot(_)
         | AppError::Output(_)
         | AppError::Executor(_)
-        | AppError::Control {
-            source: BindError::Io(_),
-            ..
-        }
+        | AppError::Control { .. }
         | AppError::System { .. } => Code::System,
         AppError::ReactorEnded => Code::Failed,
     };

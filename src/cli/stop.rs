@@ -63,8 +63,8 @@ pub(super) fn stop(out: Out, given: Option<&Path>) -> Ending {
 }
 
 fn wait(out: Out, target: &Target, daemon: &DaemonProcess) -> Result<(), Failure> {
-    let config = target.config.as_ref();
-    let stop_wait = config.map_or(STOP_WAIT_UNKNOWN, |config| config.application.stop_wait);
+    let outline = target.outline.as_ref();
+    let stop_wait = outline.map_or(STOP_WAIT_UNKNOWN, |outline| outline.stop_wait);
     let patience = stop_wait + MARGIN;
     let mut waited = Duration::ZERO;
     while !daemon

@@ -11,7 +11,8 @@ use crate::config;
 
 pub(super) fn validate(out: Out, given: Option<&Path>, how: &Validate) -> Ending {
     let file = locate::config_file(given)?;
-    let mut loaded = config::load_with_scripts(&file).map_err(|error| locate::faulty(&error))?;
+    let mut loaded = config::load_with_scripts(&file)
+        .map_err(|error| Failure::told(Code::Config, error.to_string()))?;
     loaded
         .warnings
         .merge(app::scripts::odd_units(&loaded.units));

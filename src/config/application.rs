@@ -1,14 +1,15 @@
-//! The `application:` section: what concerns the daemon as a process. Pure.
+//! The `application:` section: what concerns the daemon as a process. Pure but for the user database; see `account`.
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::account;
 use super::grounds::Ground;
 use super::section::{Notes, Section};
 use super::tree::{Node, quoted};
 use super::value::{boolean, choice, count, duration, text};
-use crate::machine::process::ScriptSecurity;
+use crate::machine::process::{Group, ScriptSecurity};
 
 pub(super) const KEYS: [&str; 11] = [
     "daemon",
@@ -43,8 +44,8 @@ pub struct Application {
     pub state_dir: Option<PathBuf>,
     /// How long the ending daemon waits for a running action (default 60 s; 0: not at all).
     pub stop_wait: Duration,
-    /// The group, by name or number, whose members may use the control socket; `None`: only its owner.
-    pub control_group: Option<String>,
+    /// The group whose members may use the control socket; `None`: only its owner.
+    pub control_group: Option<Group>,
     /// Who else may read what the daemon tells; `None`: nobody.
     pub control_readers: Option<Readers>,
     /// How much is logged, where the command line and `RUST_LOG` do not say otherwise.
@@ -76,8 +77,8 @@ impl Default for Application {
 pub enum Readers {
     /// All users of this machine.
     Everyone,
-    /// The members of a group, by name or number.
-    Group(String),
+    /// The members of a group.
+    Group(Group),
 }
 
 impl Readers {
@@ -85,7 +86,7 @@ impl Readers {
     pub fn as_str(&self) -> &str {
         match self {
             Self::Everyone => EVERYONE,
-            Self::Group(group) => group,
+            Self::Group(group) => &group.written,
         }
     }
 }
@@ -170,16 +171,8 @@ pub(super) fn read(
         stop_wait: section
             .read("stop-wait", notes, |node| duration(node, Duration::ZERO))
             .unwrap_or(STOP_WAIT),
-        control_group: section.read("control-group", notes, |node| {
-            Ok(text(node, "the name or number of a group")?.trim().into())
-        }),
-        control_readers: section.read("control-readers", notes, |node| {
-            let written = text(node, "everyone, or the name or number of a group")?;
-            Ok(match written.trim() {
-                EVERYONE => Readers::Everyone,
-                group => Readers::Group(group.into()),
-            })
-        }),
+        control_group: account::group(&section, "control-group", notes),
+        control_readers: readers(&section, notes),
         log_level: section.read("log-level", notes, |node| choice(node, &LEVELS)),
         script_security: section.read("script-security", notes, |node| choice(node, &SECURITIES)),
         workspace,
@@ -191,28 +184,23 @@ pub(super) fn read(
 
 /// Notes what has to be there for the daemon to start, and where the file says so.
 fn needed(section: &Section<'_, '_>, application: &Application, notes: &mut Notes<'_>) {
-    let group = |key, written: &String| Ground::Group {
-        key,
-        written: written.clone(),
-    };
     let workspace = application.workspace.clone().map(Ground::Workspace);
     let pidfile = application.pidfile.clone().map(Ground::Pidfile);
-    let steering = application.control_group.as_ref();
-    let steering = steering.map(|written| group("control-group", written));
-    let reading = match &application.control_readers {
-        Some(Readers::Group(written)) => Some(group("control-readers", written)),
-        Some(Readers::Everyone) | None => None,
-    };
-    let all = [
-        ("workspace", workspace),
-        ("pidfile", pidfile),
-        ("control-group", steering),
-        ("control-readers", reading),
-    ];
-    let placed = all
+    let placed = [("workspace", workspace), ("pidfile", pidfile)]
         .into_iter()
         .filter_map(|(key, ground)| Some((section.get(key)?.at, ground?)));
     notes.grounds.extend(placed);
+}
+
+fn readers(section: &Section<'_, '_>, notes: &mut Notes<'_>) -> Option<Readers> {
+    const KEY: &str = "control-readers";
+    let written = section.read(KEY, notes, |node| {
+        text(node, "everyone, or the name or number of a group")
+    })?;
+    match written.trim() {
+        EVERYONE => Some(Readers::Everyone),
+        group => account::named_group(section, KEY, group, notes).map(Readers::Group),
+    }
 }
 
 /// Reads a path, which is relative to `base`.

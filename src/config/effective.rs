@@ -155,7 +155,10 @@ impl<'c> File<'c> {
                 state_dir: application.state_dir.as_deref(),
                 stop_wait: Time(application.stop_wait),
                 starts_at_once: config.settings.starts_at_once,
-                control_group: application.control_group.as_deref(),
+                control_group: application
+                    .control_group
+                    .as_ref()
+                    .map(|group| group.written.as_str()),
                 control_readers: application.control_readers.as_ref().map(Readers::as_str),
                 log_level: application.log_level.map(LogLevel::as_str),
                 script_security: application.script_security,

@@ -105,8 +105,33 @@ impl fmt::Display for Faults {
 
 /// A file that cannot be used, with everything that is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LoadError(pub Faults);
+#[error("{faults}")]
+pub struct LoadError {
+    /// What is wrong.
+    pub faults: Faults,
+    /// What mends it.
+    pub mended_by: MendedBy,
+}
+
+impl LoadError {
+    /// A file that somebody has to change.
+    pub(super) fn lasting(faults: Faults) -> Self {
+        Self {
+            faults,
+            mended_by: MendedBy::Hand,
+        }
+    }
+}
+
+/// What mends a file that cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MendedBy {
+    /// Somebody has to change it.
+    Hand,
+    /// Perhaps only time: all that is wrong is that users or groups in it are not known, and what knows them may not be
+    /// up yet.
+    Time,
+}
 
 /// A place in the text, in bytes from its start. The size limit of a file keeps it far below 4 GiB.
 pub(super) type Offset = u32;

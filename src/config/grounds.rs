@@ -1,12 +1,11 @@
-//! What the daemon itself stands on: the workspace, the directory of the pidfile, the groups of its sockets. It does
-//! not start without them, and says so then; [`Grounds::look`] tells it before, as warnings, because the file may be
-//! checked on another machine than its own. Asks the disk and the name service, on the thread of whoever has the time.
+//! What the daemon itself stands on: the workspace, the directory of the pidfile. It does not start without them, and
+//! says so then; [`Grounds::look`] tells it before, as warnings, because the file may be checked on another machine
+//! than its own. Asks the disk, on the thread of whoever has the time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::unistd::Group;
 use rustix::fs::Access;
 use rustix::io::Errno;
 
@@ -19,8 +18,6 @@ pub(super) enum Ground {
     Workspace(PathBuf),
     /// The file that it writes its process id into.
     Pidfile(PathBuf),
-    /// A group, by name or number, under this key.
-    Group { key: &'static str, written: String },
 }
 
 /// All that has to be there.
@@ -58,7 +55,6 @@ impl Grounds {
                     None
                 }
                 Ground::Pidfile(path) => pidfile(path),
-                Ground::Group { key, written } => group(key, written),
             };
             odd.list.extend(trouble.map(|message| Fault {
                 file: self.named_in.clone(),
@@ -98,20 +94,5 @@ fn pidfile(path: &Path) -> Option<String> {
                 "pidfile: user {user} cannot write into {shown}, nor could a daemon of his: {error}"
             ))
         }
-    }
-}
-
-fn group(key: &str, written: &str) -> Option<String> {
-    if written.parse::<u32>().is_ok() {
-        return None;
-    }
-    match Group::from_name(written) {
-        Ok(Some(_)) => None,
-        Ok(None) => Some(format!(
-            "{key}: there is no group {written} on this machine, and the daemon does not start without it"
-        )),
-        Err(error) => Some(format!(
-            "{key}: cannot ask for the group {written}: {error}"
-        )),
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! The way of a file: `read` takes at most 16 MiB of text, `tree` makes values with places of it, `application`,
 //! `instance` and [`logging`] check them and fill in the defaults, `account` asks for the users and groups that they
-//! name, `scripts` warns of what the file names and the disk lacks. [`effective()`] goes the way back. [`load`],
-//! [`Scripts::look`] and `account` may wait for a disk or the name service, so the reactor's thread never calls them;
-//! all else is pure.
+//! name (but for an [`outline()`]), `scripts` warns of what the file names and the disk lacks. [`effective()`] goes the
+//! way back. [`load`], [`Scripts::look`] and `account` may wait for a disk or the name service, so the reactor's thread
+//! never calls them; all else is pure.
 
 mod account;
 mod action;
@@ -17,6 +17,7 @@ mod grounds;
 mod instance;
 mod keys;
 pub mod logging;
+mod outline;
 mod process;
 mod read;
 mod scripts;
@@ -31,16 +32,18 @@ use std::sync::Arc;
 
 pub use self::application::{Application, Daemon, LogLevel, Readers};
 pub use self::effective::effective;
-pub use self::fault::{Fault, Faults, LoadError, Position, TOLD_MAX};
+pub use self::fault::{Fault, Faults, LoadError, MendedBy, Position, TOLD_MAX};
 pub use self::grounds::Grounds;
 pub use self::instance::Pace;
 pub use self::keys::known_keys;
 pub use self::logging::Logging;
+pub use self::outline::{Outline, outline};
 pub use self::read::FILE_SIZE_MAX;
 pub use self::scripts::Scripts;
 pub use self::section::did_you_mean;
 pub use self::units::Units;
 
+use self::account::Lookup;
 use self::action::Places;
 use self::fault::{Findings, Lines, Offset};
 use self::instance::{FORCE_TEST_CYCLE, Instance, SLEEP};
@@ -95,7 +98,11 @@ pub struct Loaded {
 ///
 /// Everything that is wrong with the file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let refuse = |message| LoadError(Faults::of_file(path, message));
+    load_with(path, Lookup::Ask)
+}
+
+fn load_with(path: &Path, lookup: Lookup) -> Result<Loaded, LoadError> {
+    let refuse = |message| LoadError::lasting(Faults::of_file(path, message));
     let absolute = std::path::absolute(path).map_err(|error| {
         refuse(format!(
             "the directory that it is relative to is unknown: {error}"
@@ -111,7 +118,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         refuse(error.to_string())
     })?;
     let text = read::text(&bytes, path)?;
-    let checked = Checked::new(text, path, absolute)?;
+    let checked = Checked::new(text, path, absolute, lookup)?;
     Ok(checked.finish(path))
 }
 
@@ -162,7 +169,7 @@ fn read_logging(loaded: &mut Loaded) {
 ///
 /// Everything that is wrong with the text.
 pub fn parse(text: &str, file_name: &Path) -> Result<Loaded, LoadError> {
-    let checked = Checked::new(text, file_name, file_name.to_path_buf())?;
+    let checked = Checked::new(text, file_name, file_name.to_path_buf(), Lookup::Ask)?;
     Ok(checked.finish(file_name))
 }
 
@@ -173,11 +180,13 @@ struct Checked<'t> {
 }
 
 impl<'t> Checked<'t> {
-    fn new(text: &'t str, shown: &Path, file: PathBuf) -> Result<Self, LoadError> {
+    fn new(text: &'t str, shown: &Path, file: PathBuf, lookup: Lookup) -> Result<Self, LoadError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut notes = Notes {
             lines: Lines::new(text),
             faults: Findings::default(),
+            unknown: Findings::default(),
+            lookup,
             scripts: Vec::new(),
             units: Vec::new(),
             grounds: Vec::new(),
@@ -191,8 +200,19 @@ impl<'t> Checked<'t> {
             }
         };
         match config {
-            Some(config) if notes.faults.is_empty() => Ok(Self { config, notes }),
-            Some(_) | None => Err(LoadError(notes.faults.finish(&notes.lines, shown))),
+            Some(config) if notes.faults.is_empty() && notes.unknown.is_empty() => {
+                Ok(Self { config, notes })
+            }
+            Some(_) | None => {
+                let mended_by = if notes.faults.is_empty() {
+                    MendedBy::Time
+                } else {
+                    MendedBy::Hand
+                };
+                notes.faults.append(notes.unknown);
+                let faults = notes.faults.finish(&notes.lines, shown);
+                Err(LoadError { faults, mended_by })
+            }
         }
     }
 

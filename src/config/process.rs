@@ -21,12 +21,12 @@ pub(super) fn read(
     notes: &mut Notes<'_>,
 ) -> Arc<ProcessSettings> {
     let mut process = (**without).clone();
-    if let Some(user) = section.read("user", notes, account::user) {
+    if let Some(user) = account::user(section, "user", notes) {
         process.user = Some(user);
         // The group that was meant for another user is not meant for this one.
         process.group = None;
     }
-    let group = section.read("group", notes, account::group);
+    let group = account::group(section, "group", notes);
     process.group = group.or(process.group);
     process.umask = section.read("umask", notes, umask).or(process.umask);
     process.nice = section.read("nice", notes, nice).or(process.nice);

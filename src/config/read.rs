@@ -74,7 +74,7 @@ pub(super) fn text<'b>(bytes: &'b [u8], path: &Path) -> Result<&'b str, LoadErro
             position: Some(Lines::new(good).position(at)),
             message: "not UTF-8, expected text in UTF-8".into(),
         };
-        LoadError(Faults {
+        LoadError::lasting(Faults {
             list: vec![fault],
             more: 0,
         })

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::account::Lookup;
 use super::action::Script;
 use super::fault::{Findings, Lines, Offset};
 use super::grounds::Ground;
@@ -22,6 +23,9 @@ pub(super) const WHOLE: &str = "the file";
 pub(super) struct Notes<'t> {
     pub(super) lines: Lines<'t>,
     pub(super) faults: Findings,
+    /// Users and groups that are not known, where they are asked for.
+    pub(super) unknown: Findings,
+    pub(super) lookup: Lookup,
     pub(super) warnings: Findings,
     /// The files that actions run, for the warnings about those that are not there.
     pub(super) scripts: Vec<Script>,

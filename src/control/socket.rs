@@ -19,22 +19,7 @@ use rustix::io::Errno;
 use tokio::net::UnixListener;
 
 use crate::config::Readers;
-
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// `control-group` or `control-readers` names nobody.
-    #[error("there is no group {group} (`{key}`)")]
-    NoGroup {
-        /// What is written there.
-        group: String,
-        /// Where.
-        key: &'static str,
-    },
-    /// The system refuses.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
+use crate::machine::process::Group;
 
 /// Who may connect to a socket, beside its owner and root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,26 +33,16 @@ pub enum Access {
 }
 
 impl Access {
-    /// Of those who may steer. May ask the name service, so it is for the start of the daemon only.
-    ///
-    /// # Errors
-    ///
-    /// The group does not exist.
-    pub fn of_group(group: Option<&str>) -> Result<Self, BindError> {
-        group.map_or(Ok(Self::Owner), |group| {
-            group_id(group, "control-group").map(Self::Group)
-        })
+    /// Of those who may steer.
+    pub fn of_group(group: Option<&Group>) -> Self {
+        group.map_or(Self::Owner, |group| Self::Group(group.gid))
     }
 
     /// Of those who may read.
-    ///
-    /// # Errors
-    ///
-    /// The group does not exist.
-    pub fn of_readers(readers: &Readers) -> Result<Self, BindError> {
+    pub fn of_readers(readers: &Readers) -> Self {
         match readers {
-            Readers::Everyone => Ok(Self::Everybody),
-            Readers::Group(group) => group_id(group, "control-readers").map(Self::Group),
+            Readers::Everyone => Self::Everybody,
+            Readers::Group(group) => Self::Group(group.gid),
         }
     }
 
@@ -91,18 +66,18 @@ impl Access {
 /// # Errors
 ///
 /// Something else than a socket is in the way, a directory is not this user's alone, or the system refuses.
-pub fn bind(path: &Path, access: Access, through: Access) -> Result<UnixListener, BindError> {
+pub fn bind(path: &Path, access: Access, through: Access) -> io::Result<UnixListener> {
     let own = own_directories(path)?;
     let (Some(directory), Some(name)) = (own.last(), path.file_name()) else {
-        return Err(refusal("the path has no directory or no name").into());
+        return Err(refusal("the path has no directory or no name"));
     };
     remove(directory, name)?;
     // Until the next lines the umask alone protects the socket; the directory does so before and after.
     let listener = UnixListener::bind(path)?;
     // Where the path led elsewhere meanwhile, nothing is here, because nobody else can write here.
     let socket = open_in(directory, name, OFlags::PATH | OFlags::NOFOLLOW)?;
-    if !is_socket(&rustix::fs::fstat(&socket).map_err(io::Error::from)?) {
-        return Err(refusal("something else has taken the socket's place").into());
+    if !is_socket(&rustix::fs::fstat(&socket)?) {
+        return Err(refusal("something else has taken the socket's place"));
     }
     match access {
         Access::Owner => allow(&socket, None, 0o600)?,
@@ -120,7 +95,7 @@ pub fn bind(path: &Path, access: Access, through: Access) -> Result<UnixListener
 /// # Errors
 ///
 /// The system refuses, or something else than a socket is there.
-pub fn unbind(path: &Path) -> Result<(), BindError> {
+pub fn unbind(path: &Path) -> io::Result<()> {
     let own = own_directories(path)?;
     let (Some(directory), Some(name)) = (own.last(), path.file_name()) else {
         return Ok(());
@@ -128,18 +103,17 @@ pub fn unbind(path: &Path) -> Result<(), BindError> {
     remove(directory, name)
 }
 
-fn remove(directory: &OwnedFd, name: &OsStr) -> Result<(), BindError> {
+fn remove(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(there) if is_socket(&there) => {
-            rustix::fs::unlinkat(directory, name, AtFlags::empty()).map_err(io::Error::from)?;
-            Ok(())
+            Ok(rustix::fs::unlinkat(directory, name, AtFlags::empty())?)
         }
         Ok(_) => {
             let message = "something is there that is not a socket";
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, message).into())
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, message))
         }
         Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(io::Error::from(errno).into()),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -208,19 +182,6 @@ fn allow(file: &OwnedFd, gid: Option<u32>, mode: u32) -> io::Result<()> {
 
 fn refusal(message: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, message)
-}
-
-/// The number of a group.
-fn group_id(group: &str, key: &'static str) -> Result<u32, BindError> {
-    if let Ok(gid) = group.parse() {
-        return Ok(gid);
-    }
-    let found = nix::unistd::Group::from_name(group).map_err(io::Error::from)?;
-    let gid = found.map(|found| found.gid.as_raw());
-    gid.ok_or_else(|| BindError::NoGroup {
-        group: group.to_owned(),
-        key,
-    })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod netns;
 mod wait;
 mod world;
 
+mod accounts;
 mod bounds;
 mod commands;
 mod faults;

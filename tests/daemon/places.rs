@@ -390,10 +390,6 @@ fn directories_that_cannot_be_made_end_every_start_alike() {
                     "runtime-dir: HERE/run, state-dir: HERE/state, pidfile: HERE/in-the-way/pid",
                 );
                 assert!(err.contains("in-the-way/pid"), "{err}");
-                let err = start(
-                    "runtime-dir: HERE/run, state-dir: HERE/state, control-group: no-such-group",
-                );
-                assert!(err.contains("no-such-group"), "{err}");
             }
         },
     );
@@ -412,7 +408,13 @@ fn a_start_that_comes_to_nothing_leaves_nothing() {
                     &format!("application: {{{application}}}\n{hooks}\n"),
                 );
                 let said = world.keepstart(&["start"]);
-                assert_eq!(said.code, 78, "{application}: {said:?}");
+                // Who is not known may be later.
+                let code = if application.contains("no-such") {
+                    75
+                } else {
+                    78
+                };
+                assert_eq!(said.code, code, "{application}: {said:?}");
             };
             let left = |directory: &str| {
                 let inside = fs::read_dir(directory).into_iter().flatten();

@@ -26,16 +26,13 @@ pub(in crate::app) struct Guests {
 }
 
 impl Guests {
-    /// Asks for the groups of the file. Before anything of the daemon is on the disk: a group that does not exist is a
-    /// fault of the file.
-    pub(in crate::app) fn of(application: &Application, paths: &Paths) -> Result<Self, AppError> {
-        let at = |path: PathBuf| move |source| AppError::Control { path, source };
-        let group = application.control_group.as_deref();
-        let steering = Access::of_group(group).map_err(at(paths.control_socket()))?;
-        let reading = application.control_readers.as_ref();
-        let reading = reading.map(Access::of_readers).transpose();
-        let reading = reading.map_err(at(paths.status_socket()))?;
-        Ok(Self { steering, reading })
+    /// Those of the file.
+    pub(in crate::app) fn of(application: &Application) -> Self {
+        let readers = application.control_readers.as_ref();
+        Self {
+            steering: Access::of_group(application.control_group.as_ref()),
+            reading: readers.map(Access::of_readers),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub use self::handler::{
 pub use self::level::Level;
 pub(super) use self::written::written;
 
+use super::account::Lookup;
 use super::application::path;
 use super::fault::{Faults, Findings, Lines};
 use super::read;
@@ -182,6 +183,8 @@ pub fn parse_conf(text: &str, file: &Path, base: &Path) -> (Option<Plan>, Faults
         grounds: Vec::new(),
         lines: Lines::new(text),
         faults: Findings::default(),
+        unknown: Findings::default(),
+        lookup: Lookup::Leave,
         warnings: Findings::default(),
         scripts: Vec::new(),
     };

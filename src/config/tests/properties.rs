@@ -114,8 +114,8 @@ fn judged(text: &str) -> Result<(), TestCaseError> {
     let Err(error) = parse(text, file()) else {
         return Ok(());
     };
-    prop_assert!(!error.0.is_empty());
-    for fault in error.0.list {
+    prop_assert!(!error.faults.is_empty());
+    for fault in error.faults.list {
         let position = fault.position.unwrap();
         let line = text.split('\n').nth(position.line - 1);
         prop_assert!(

@@ -30,16 +30,8 @@ fn a_dead_daemons_socket_is_replaced_and_nothing_else_is() {
     fs::write(&file, "precious").expect("a file");
     let error = bind(&file, Access::Owner, Access::Owner).expect_err("something is in the way");
     let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
-    assert!(
-        matches!(&error, BindError::Io(error) if exists(error)),
-        "{error}"
-    );
+    assert!(exists(&error), "{error}");
     assert_eq!(fs::read_to_string(&file).expect("the file"), "precious");
-    let error = Access::of_group(Some("no-such-group-here")).expect_err("no such group");
-    assert!(
-        error.to_string().contains("no group no-such-group-here"),
-        "{error}"
-    );
 }
 
 #[test]
@@ -109,20 +101,18 @@ fn readers_have_a_socket_of_their_own_that_goes_with_their_right() {
         let mode = |path| fs::metadata(path).expect("its metadata").mode() & 0o777;
         (mode(directory.path()), mode(&control), mode(&status))
     };
-    let readers = Access::of_readers(&Readers::Everyone).expect("everyone");
+    let readers = Access::of_readers(&Readers::Everyone);
     drop(bind(&control, Access::Owner, Access::Owner).expect("a listener"));
     drop(bind(&status, readers, readers).expect("a listener"));
     assert_eq!(modes(), (0o711, 0o600, 0o666));
     let gid = rustix::process::getegid().as_raw();
-    let readers = Access::of_readers(&Readers::Group(gid.to_string())).expect("a group");
+    let written = gid.to_string();
+    let readers = Access::of_readers(&Readers::Group(Group { written, gid }));
     drop(bind(&status, readers, readers).expect("a listener"));
     assert_eq!(modes(), (0o711, 0o600, 0o660));
     unbind(&status).expect("it goes");
     unbind(&status).expect("it is gone");
     assert!(!status.exists() && control.exists());
-    let readers = Readers::Group("no-such-group-here".into());
-    let error = Access::of_readers(&readers).expect_err("no such group");
-    assert!(error.to_string().contains("(`control-readers`)"), "{error}");
 }
 
 #[test]
