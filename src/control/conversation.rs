@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::peer::Peer;
+use super::peer::{CommandLines, Peer};
 use super::protocol::{Answer, ErrorCode, Refusal, Request};
 use super::server::Shared;
 use super::status::{Freshness, InstanceStatus};
@@ -37,13 +37,13 @@ async fn answer(connection: &mut Connection, peer: Peer, shared: &Shared) -> io:
         // A client that connects and goes, as a probe does, gets no answer.
         Ok(line) if line.is_empty() => return Ok(()),
         Ok(line) => Request::parse(&line).and_then(|request| {
-            peer.may(&request)?;
+            peer.may(&request).map_err(|denied| shared.deny(denied))?;
             Ok(request)
         }),
         Err(refusal) => Err(refusal),
     };
     let result = match request {
-        Ok(request) => fulfil(request, connection, shared).await?,
+        Ok(request) => fulfil(request, connection, peer.command_lines(), shared).await?,
         Err(refusal) => Err(refusal),
     };
     match result {
@@ -55,6 +55,7 @@ async fn answer(connection: &mut Connection, peer: Peer, shared: &Shared) -> io:
 async fn fulfil(
     request: Request,
     connection: &mut Connection,
+    command_lines: CommandLines,
     shared: &Shared,
 ) -> io::Result<Result<(), Refusal>> {
     if let Request::Status(Some(name))
@@ -78,8 +79,11 @@ async fn fulfil(
         }
         Request::Timeline(name, last) => return say_timeline(connection, shared, name, last).await,
         Request::Watch(name) => return stream::watch(connection, shared, name).await.map(Ok),
-        Request::Events(name) => return stream::events(connection, shared, name).await.map(Ok),
-        Request::Why(name) => explanation(shared, &name).await,
+        Request::Events(name) => {
+            let told = stream::events(connection, shared, name, command_lines).await;
+            return told.map(Ok);
+        }
+        Request::Why(name) => explanation(shared, &name, command_lines).await,
         Request::Record => return stream::record(connection, shared).await,
         Request::Reload => ask(shared, bus::Request::Reload).await.and_then(|result| {
             result

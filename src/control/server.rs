@@ -10,10 +10,10 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::conversation;
-use super::peer::{Door, Peer, Right};
+use super::peer::{Denied, Door, Peer, Refusals, Right};
 use super::protocol::{ErrorCode, Pong, Refusal, push_refusal};
 use super::status::{DaemonStatus, Freshness, KernelStatus, millis};
 use crate::bus::{Board, Order, Request};
@@ -71,6 +71,7 @@ pub(super) struct Shared {
     connections: Cell<usize>,
     /// Those of them who can only read.
     readers: Cell<usize>,
+    refusals: RefCell<Refusals>,
 }
 
 /// Where the daemon listens.
@@ -89,6 +90,7 @@ pub async fn serve(listeners: Listeners, context: Rc<ServerContext>) {
         context,
         connections: Cell::new(0),
         readers: Cell::new(0),
+        refusals: RefCell::default(),
     });
     let reading = async {
         if let Some(listener) = listeners.reading {
@@ -175,6 +177,12 @@ impl Drop for Place {
 }
 
 impl Shared {
+    /// Somebody has not the right to what he has asked for.
+    pub(super) fn deny(&self, denied: Denied) -> Refusal {
+        self.refusals.borrow_mut().log(denied, Instant::now());
+        denied.refusal()
+    }
+
     /// Asks the reactor whether it is alive.
     pub(super) async fn freshness(&self) -> Freshness {
         let ping = async {

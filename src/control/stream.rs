@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::conversation::say_status;
+use super::peer::CommandLines;
 use super::protocol::{Answer, ErrorCode, EventLine, Refusal};
 use super::server::Shared;
 use super::status::{Freshness, InstanceStatus};
@@ -141,6 +142,7 @@ pub(super) async fn events(
     connection: &mut Connection,
     shared: &Shared,
     of: Option<InstanceName>,
+    command_lines: CommandLines,
 ) -> io::Result<()> {
     let mut notices = shared.context.board.borrow().watch();
     let pong = shared.pong(shared.freshness().await);
@@ -150,7 +152,13 @@ pub(super) async fn events(
     loop {
         tokio::select! {
             notice = timeout_at(heartbeat, notices.recv()) => match notice {
-                Ok(Ok(Notice::Event(event))) => say_event(connection, shared, event, of.as_ref()).await?,
+                Ok(Ok(Notice::Event(event))) => {
+                    let event = match command_lines {
+                        CommandLines::Told => event,
+                        CommandLines::LeftOut => without_command_line(event),
+                    };
+                    say_event(connection, shared, event, of.as_ref()).await?;
+                }
                 Ok(Ok(Notice::Instance(_) | Notice::Gone(_) | Notice::Whole)) => {}
                 Ok(Err(RecvError::Lagged(missed))) => {
                     connection.say(&Answer::Lagged { missed }).await?;
@@ -168,6 +176,17 @@ pub(super) async fn events(
             connection.flush().await?;
         }
     }
+}
+
+/// The event as who may not see the command lines is told it: theirs is empty.
+fn without_command_line(event: Arc<Event>) -> Arc<Event> {
+    let mut bare = event;
+    if let Event::JobStarted { .. } = &*bare
+        && let Event::JobStarted { command, .. } = Arc::make_mut(&mut bare)
+    {
+        command.clear();
+    }
+    bare
 }
 
 async fn say_event(

@@ -4,6 +4,7 @@ use std::io;
 
 use super::conversation::unknown;
 use super::explain::{Explanation, TRANSITIONS_SHOWN};
+use super::peer::CommandLines;
 use super::protocol::{Answer, Refusal};
 use super::server::Shared;
 use super::writer::Connection;
@@ -46,7 +47,11 @@ pub(super) async fn say_timeline(
 }
 
 /// Why the instance is as it is.
-pub(super) async fn explanation(shared: &Shared, name: &InstanceName) -> Result<Answer, Refusal> {
+pub(super) async fn explanation(
+    shared: &Shared,
+    name: &InstanceName,
+    command_lines: CommandLines,
+) -> Result<Answer, Refusal> {
     let freshness = shared.freshness().await;
     let context = &shared.context;
     let (now, zero_unix_ms) = (context.clock.now(), context.clock.zero_unix_ms());
@@ -58,7 +63,7 @@ pub(super) async fn explanation(shared: &Shared, name: &InstanceName) -> Result<
     let timeline = context.timeline.borrow();
     let last = Some(TRANSITIONS_SHOWN);
     let (_, entries) = TimelineDocument::of(&timeline, Some(name), last, now, zero_unix_ms);
-    let mut explanation = Explanation::of(&view, board.kernel(), now, freshness);
+    let mut explanation = Explanation::of(&view, board.kernel(), now, freshness, command_lines);
     explanation.transitions = entries;
     Ok(Answer::Why(Box::new(explanation)))
 }

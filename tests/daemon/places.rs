@@ -107,11 +107,21 @@ fn readers_read_and_steer_nothing() {
         );
         world.until("the refusal is logged", || {
             world.log().contains(&format!(
-                "user {USER} may not stop this daemon, and was refused"
+                "user {USER} may not have this daemon audit, and was refused"
             ))
         });
+        // Whoever asks in a loop fills no log.
+        for _ in 0..5 {
+            assert_eq!(as_user(&world, None, &["stop"]).code, 77);
+        }
         assert_eq!(world.keepstart(&["audit"]).code, 0);
         daemon.end();
+        assert_eq!(
+            world.log().matches("was refused").count(),
+            2,
+            "{}",
+            world.log()
+        );
         assert!(!world.path("run/status").exists());
 
         config(&format!(
@@ -131,6 +141,46 @@ fn readers_read_and_steer_nothing() {
             let others = fs::metadata(&path).unwrap().mode() & 0o077;
             assert!(is_socket || others == 0, "{} {others:o}", path.display());
         }
+        daemon.end();
+    });
+}
+
+/// Follows the events until there is one of a job that begins.
+const FOLLOW: &str = "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die; \
+                      print $s qq({\"v\":1,\"op\":\"events\"}\\n); \
+                      while (<$s>) { print; STDOUT->flush; last if /\"command\"/ }";
+
+#[test]
+fn readers_of_events_see_no_command_line() {
+    netns::run("places::readers_of_events_see_no_command_line", || {
+        let world = machine();
+        world.write(
+            "config.yaml",
+            "application: {runtime-dir: HERE/run, state-dir: HERE/state, control-readers: everyone}\n\
+             keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true', is-running: 'test -n secret'}\n",
+        );
+        let daemon = world.daemon();
+        world.settles("default", "MASTER", "running");
+        let followed = |door: &str, user: &[String]| {
+            let told = world.path(&format!("told-{door}"));
+            let mut follower = world.command_of("setpriv".as_ref());
+            follower
+                .args(user)
+                .args(["perl", "-e", FOLLOW])
+                .arg(world.path("run").join(door))
+                .stdout(fs::File::create(&told).unwrap());
+            let mut follower = follower.spawn().unwrap();
+            let read = || fs::read_to_string(&told).unwrap();
+            world.until("it follows", || read().contains("pong"));
+            assert_eq!(world.keepstart(&["audit"]).code, 0);
+            assert!(follower.wait().unwrap().success());
+            read()
+        };
+        let of_root = followed("control", &["--clear-groups".into()]);
+        assert!(of_root.contains("test -n secret"), "{of_root}");
+        let user = ["--reuid", "--regid"].map(|what| format!("{what}={USER}"));
+        let of_reader = followed("status", &[&user[..], &["--clear-groups".into()]].concat());
+        assert!(!of_reader.contains("secret"), "{of_reader}");
         daemon.end();
     });
 }

@@ -2,6 +2,7 @@
 //! They have to be there, and to be true.
 
 use keepstart::control::explain::{Explanation, RuleKind};
+use keepstart::control::peer::CommandLines;
 use keepstart::control::status::Freshness;
 use keepstart::machine::job::{Action, Knowledge, Role};
 use keepstart::machine::message::Output;
@@ -71,7 +72,13 @@ impl World {
 
     fn check_explanation(&self, daemon: &Daemon, view: &InstanceView) -> Verdict {
         let kernel = daemon.machine.kernel_view();
-        let said = Explanation::of(view, Some(&kernel), self.now, Freshness::Fresh);
+        let said = Explanation::of(
+            view,
+            Some(&kernel),
+            self.now,
+            Freshness::Fresh,
+            CommandLines::Told,
+        );
         let sources = said
             .sources
             .iter()

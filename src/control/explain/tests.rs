@@ -4,13 +4,21 @@ use std::sync::Arc;
 
 use super::*;
 use crate::control::samples::{kernel, time, view};
-use crate::machine::job::{JobId, Knowledge, Means};
-use crate::machine::reason::Reason;
+use crate::machine::job::{JobId, Knowledge, Means, Outcome};
+use crate::machine::reason::{Cause, Reason};
+use crate::machine::settings::Command;
+use crate::machine::view::JobView;
 
 fn explained(change: impl FnOnce(&mut InstanceView)) -> Explanation {
     let mut view = (*view(1, "web")).clone();
     change(&mut view);
-    Explanation::of(&view, Some(&kernel()), time(25_000), Freshness::Fresh)
+    Explanation::of(
+        &view,
+        Some(&kernel()),
+        time(25_000),
+        Freshness::Fresh,
+        CommandLines::Told,
+    )
 }
 
 fn job(pid: Option<u32>) -> JobView {
@@ -161,6 +169,7 @@ fn a_stale_answer_and_a_silent_kernel_are_said() {
         Some(&kernel),
         time(25_000),
         Freshness::Stale,
+        CommandLines::Told,
     );
     assert!(
         said.sources[0]
@@ -168,4 +177,35 @@ fn a_stale_answer_and_a_silent_kernel_are_said() {
             .starts_with("its notifications are not available")
     );
     assert_eq!(said.advice.len(), 2, "{:?}", said.advice);
+}
+
+#[test]
+fn who_may_only_read_is_told_no_command_line() {
+    let secret = |change: &dyn Fn(&mut InstanceView)| {
+        let mut view = (*view(1, "web")).clone();
+        let settings = Arc::make_mut(&mut view.settings);
+        let start = Arc::make_mut(&mut settings.start);
+        start.run = Command::Shell("serve --password=secret".into());
+        settings.is_running = Some(settings.start.clone());
+        change(&mut view);
+        view
+    };
+    let stuck = secret(&|view| view.job = Some(job(None)));
+    let disagrees = secret(&|view| {
+        view.next = Next::RetryAt {
+            at: time(30_000),
+            outcome: None,
+            failures: 1,
+            action: Action::Start,
+        };
+    });
+    for view in [stuck, disagrees] {
+        let has_it = |command_lines| {
+            let now = time(25_000);
+            let said = Explanation::of(&view, None, now, Freshness::Fresh, command_lines);
+            said.advice.join("\n").contains("secret")
+        };
+        assert!(has_it(CommandLines::Told));
+        assert!(!has_it(CommandLines::LeftOut));
+    }
 }

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::cli::out::Out;
 use crate::cli::timeline::draw::Glyphs;
+use crate::control::peer::CommandLines;
 use crate::control::samples::{kernel, time, view};
 use crate::control::status::Freshness;
 use crate::machine::job::{Action, Outcome};
@@ -16,7 +17,13 @@ use crate::machine::view::InstanceView;
 fn screen(change: impl FnOnce(&mut InstanceView)) -> String {
     let mut view = (*view(1, "web")).clone();
     change(&mut view);
-    let said = Explanation::of(&view, Some(&kernel()), time(25_000), Freshness::Fresh);
+    let said = Explanation::of(
+        &view,
+        Some(&kernel()),
+        time(25_000),
+        Freshness::Fresh,
+        CommandLines::Told,
+    );
     let canvas = Canvas {
         out: Out::plain(),
         width: 90,
