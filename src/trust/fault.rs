@@ -1,4 +1,4 @@
-//! What is wrong with a component of a path, in words, with the command that mends it. Pure.
+//! What is wrong with a component of a path, in words, with what mends it. Pure.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,11 @@ pub struct Fault {
 pub enum Trouble {
     /// It belongs to somebody who is not trusted.
     Owner {
+        /// Who.
+        uid: u32,
+    },
+    /// The same of a directory. It may be his home, and is not to be taken from him.
+    DirectoryOwner {
         /// Who.
         uid: u32,
     },
@@ -45,7 +50,7 @@ pub enum Trouble {
 }
 
 impl Fault {
-    /// The command that mends it; `None` where none would.
+    /// The command that mends it; `None` where none would, or none should: see [`Self::advice`].
     pub fn remedy(&self) -> Option<String> {
         let command = match self.trouble {
             Trouble::Owner { .. } => "chown root",
@@ -59,17 +64,34 @@ impl Fault {
                 everybody: true, ..
             } => "chmod o-w",
             Trouble::Writable { .. } => "chmod g-w",
-            Trouble::Acl => "setfacl -b",
-            Trouble::Missing | Trouble::Unseen(_) => return None,
+            Trouble::Acl => "setfacl -m m::r-x",
+            Trouble::DirectoryOwner { .. } | Trouble::Missing | Trouble::Unseen(_) => return None,
         };
         Some(format!("{command} {}", as_word(&self.component)))
+    }
+
+    /// What to do where no command should be run blindly.
+    pub fn advice(&self) -> Option<String> {
+        match self.trouble {
+            Trouble::DirectoryOwner { uid } => Some(format!(
+                "move what is run into a directory of root's, or run it as that user (`user: {uid}`)"
+            )),
+            Trouble::Owner { .. }
+            | Trouble::LinkOwner { .. }
+            | Trouble::Writable { .. }
+            | Trouble::Acl
+            | Trouble::Missing
+            | Trouble::Unseen(_) => None,
+        }
     }
 
     /// What is wrong, without the remedy: `/opt/web can be written by everybody (mode 0777)`.
     pub fn said(&self) -> String {
         let component = self.component.display();
         match self.trouble {
-            Trouble::Owner { uid } => format!("{component} belongs to user {uid}"),
+            Trouble::Owner { uid } | Trouble::DirectoryOwner { uid } => {
+                format!("{component} belongs to user {uid}")
+            }
             Trouble::LinkOwner { uid } => {
                 format!("{component} is a link of user {uid}, who can replace it")
             }
@@ -102,9 +124,10 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.said())?;
-        match self.remedy() {
-            Some(remedy) => write!(f, "; mend it with: {remedy}"),
-            None => Ok(()),
+        match (self.remedy(), self.advice()) {
+            (Some(remedy), _) => write!(f, "; mend it with: {remedy}"),
+            (None, Some(advice)) => write!(f, "; {advice}"),
+            (None, None) => Ok(()),
         }
     }
 }

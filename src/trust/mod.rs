@@ -134,7 +134,17 @@ fn judge(found: &Stat, trusted: Trusted) -> Judgement {
     if !trusted.includes(found.st_uid) {
         // Somebody else's link is of no use to him in a directory that he cannot write; of other directories only
         // the sticky ones are walked on through without a fault, and there he could replace it.
-        return Judgement::Faulty(Trouble::Owner { uid: found.st_uid });
+        let uid = found.st_uid;
+        return Judgement::Faulty(match kind {
+            FileType::Directory => Trouble::DirectoryOwner { uid },
+            FileType::RegularFile
+            | FileType::Symlink
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => Trouble::Owner { uid },
+        });
     }
     let is_sticky_directory = kind == FileType::Directory && mode & 0o1000 != 0;
     if kind == FileType::Symlink || is_sticky_directory {

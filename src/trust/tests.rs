@@ -226,12 +226,14 @@ fn a_stranger() -> u32 {
 #[test]
 fn a_component_of_somebody_else_is_a_fault() {
     let uid = a_stranger();
-    for name in ["a/b/script", "a/b", "a"] {
+    let of_a_directory = Trouble::DirectoryOwner { uid };
+    for (name, trouble) in [
+        ("a/b/script", Trouble::Owner { uid }),
+        ("a/b", of_a_directory),
+        ("a", of_a_directory),
+    ] {
         let place = Place::new();
-        assert_eq!(
-            strangers(&place, name, "a/b/script"),
-            [Trouble::Owner { uid }]
-        );
+        assert_eq!(strangers(&place, name, "a/b/script"), [trouble]);
         let path = place.path("a/b/script");
         assert!(!is_safe(&path, Trusted::ROOT));
         // Who runs it may own it.
@@ -288,9 +290,23 @@ fn roots_group_may_write_and_nobody_else_by_a_list() {
     assert_eq!(
         place.faults("a/b/script"),
         [
-            "HERE/a can be written by others, in its access control list; mend it with: setfacl -b HERE/a"
+            "HERE/a can be written by others, in its access control list; mend it with: setfacl -m m::r-x HERE/a"
         ]
     );
+    // Whoever does as he is told takes nobody's entry away.
+    let mend = Command::new("setfacl")
+        .args(["-m", "m::r-x"])
+        .arg(place.path("a"))
+        .status();
+    assert!(mend.unwrap().success());
+    assert_eq!(place.faults("a/b/script"), Vec::<String>::new());
+    let listed = Command::new("getfacl")
+        .arg(place.path("a"))
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("user:12345:rwx"), "{listed}");
+    place.chmod("a", 0o775);
     chown(place.path("a"), Some(0), Some(STRANGER)).unwrap();
     let told = place.faults("a/b/script");
     assert!(
@@ -308,6 +324,16 @@ fn remedies_are_words_that_a_shell_takes_back() {
     };
     assert_eq!(remedy("/opt/web"), "chown root /opt/web");
     assert_eq!(remedy("/opt/it's here"), "chown root '/opt/it'\\''s here'");
+    let home = Fault {
+        component: "/home/alice".into(),
+        trouble: Trouble::DirectoryOwner { uid: 1000 },
+    };
+    assert_eq!(home.remedy(), None, "nobody's home is taken from him");
+    assert_eq!(
+        home.to_string(),
+        "/home/alice belongs to user 1000; move what is run into a directory of root's, or run it as that user \
+         (`user: 1000`)"
+    );
     let unseen = Fault {
         component: "/opt".into(),
         trouble: Trouble::Unseen(rustix::io::Errno::IO),

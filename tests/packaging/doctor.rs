@@ -149,11 +149,11 @@ const PLANTS: [Plant; 26] = [
         script: "mkdir /srv/mine; chown nobody /srv/mine; cp /opt/web/stop /srv/mine/; mv /opt/web/stop /opt/web/old
                 ln -s /srv/mine/stop /opt/web/stop",
         sentence: "/srv/mine belongs to user 65534",
-        undo: Undo::AsTold,
+        undo: Undo::By("mv /opt/web/old /opt/web/stop"),
     },
     Plant {
         check: "nic",
-        script: "mv /opt/web/old /opt/web/stop; cp $FILE /root/good; sed -i s/eth0/eth9/ $FILE",
+        script: "cp $FILE /root/good; sed -i s/eth0/eth9/ $FILE",
         sentence: "instance web looks for its address on eth9, but this node has no such interface",
         undo: Undo::By("cp -p /root/good $FILE; systemctl reload keepstart"),
     },

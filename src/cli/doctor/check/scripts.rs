@@ -110,12 +110,15 @@ pub(super) fn permissions(facts: &Facts) -> Checked {
             checked.cannot_see(format!("{said}, and {role} {users}"));
             continue;
         }
-        let sentence =
-            format!("{said}, and {role} {users}: whoever can change it decides what is run");
+        let advice = part.advice();
+        let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+        let sentence = format!(
+            "{said}, and {role} {users}: whoever can change it decides what is run{advice}"
+        );
         let finding = checked.hurts(sentence);
-        if let Some(remedy) = part.remedy() {
-            finding.mend(remedy);
-        }
+        let remedy = part.remedy();
+        finding
+            .mend(remedy.unwrap_or_else(|| format!("ls -ld {}", word(&part.component.display()))));
     }
     if !checked.findings.is_empty() {
         checked.looked_at =

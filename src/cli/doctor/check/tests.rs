@@ -264,6 +264,18 @@ fn paths_in_the_wrong_hands() {
             "# chmod o-w /x",
         ],
     );
+    let home = Fault {
+        component: "/x".into(),
+        trouble: Trouble::DirectoryOwner { uid: 1000 },
+    };
+    one(
+        |facts| facts.scripts[1].weak = Ok(vec![home]),
+        &[
+            "!script-permissions: /x belongs to user 1000, and is on the way to what is the stop of",
+            "; move what is run into a directory of root's, or run it as that user (`user: 1000`)",
+            "# ls -ld /x",
+        ],
+    );
     one(
         |facts| facts.scripts[0].weak = Err("closed".into()),
         &["unseen script-permissions: /x/start: closed"],
