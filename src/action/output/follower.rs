@@ -186,23 +186,18 @@ impl OutputFollower {
         if self.watch.try_again(now) {
             self.counters.failures += u64::from(self.take_up_all().is_err());
         }
-        for (name, news) in self.held.all() {
-            self.visit(&name, news, now, sink);
+        let unfinished = std::mem::take(&mut self.unfinished).into_iter();
+        let mut news: BTreeMap<_, _> = unfinished.map(|name| (name, News::Closed)).collect();
+        for (name, held) in self.held.all() {
+            news.entry(name).or_insert(held);
         }
-        let unfinished = std::mem::take(&mut self.unfinished);
-        self.room.share_among(unfinished.len());
-        for name in unfinished {
-            self.visit(&name, News::Closed, now, sink);
-        }
+        self.visit_all(news, now, sink);
         for _ in 0..ROUNDS_MAX {
             let news = self.read_events();
             if news.is_empty() {
                 break;
             }
-            self.room.share_among(news.len());
-            for (name, news) in news {
-                self.visit(&name, news, now, sink);
-            }
+            self.visit_all(news, now, sink);
         }
         self.try_locks(now, sink);
         self.look_for_holders(now, sink);
@@ -295,6 +290,22 @@ impl OutputFollower {
         Ok(())
     }
 
+    /// Visits the files that do not wait for the start of their job to be told. They share the room.
+    fn visit_all(
+        &mut self,
+        mut news: BTreeMap<String, News>,
+        now: Instant,
+        sink: &mut dyn FnMut(OutputLine<'_>),
+    ) {
+        news.retain(|name, news| {
+            self.files.contains_key(name) || !self.held.hold(name, *news, now)
+        });
+        self.room.share_among(news.len());
+        for (name, news) in news {
+            self.visit(&name, news, now, sink);
+        }
+    }
+
     fn visit(
         &mut self,
         name: &str,
@@ -302,9 +313,7 @@ impl OutputFollower {
         now: Instant,
         sink: &mut dyn FnMut(OutputLine<'_>),
     ) {
-        if !self.files.contains_key(name)
-            && (self.held.hold(name, news, now) || !self.take_up(name, now))
-        {
+        if !self.files.contains_key(name) && !self.take_up(name, now) {
             return;
         }
         let Some(followed) = self.files.get_mut(name) else {

@@ -7,7 +7,7 @@
 use super::lines::LAST_WORDS;
 
 /// Room that is left for last words alone.
-const RESERVE: usize = 16 * LAST_WORDS;
+pub(super) const RESERVE: usize = 16 * LAST_WORDS;
 
 /// Says how many more lines the log would take.
 pub type LogRoom = Box<dyn Fn() -> usize + Send>;

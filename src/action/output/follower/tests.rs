@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
@@ -9,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::time::Duration;
 
 use super::super::super::testing::{Bench, PATIENCE, Reaper, is_alive, job};
+use super::super::room::RESERVE;
 use super::*;
 use crate::machine::job::Job;
 use crate::machine::settings::Command;
@@ -377,4 +380,45 @@ fn without_a_watch_the_files_are_looked_at_when_it_is_tried_again() {
     follower.watch.lose(began);
     assert_eq!(drain(&mut follower).1, 1);
     assert!(follower.as_fd().is_some(), "it watches again");
+}
+
+/// A follower of a directory whose log has room for so many lines, each of which takes one.
+fn within(directory: &Path, lines: usize) -> (OutputFollower, Arc<AtomicUsize>) {
+    let mut follower = OutputFollower::open(directory).unwrap();
+    let room = Arc::new(AtomicUsize::new(lines));
+    let log = room.clone();
+    follower.keep_within(Box::new(move || log.load(Ordering::Relaxed)));
+    (follower, room)
+}
+
+#[test]
+fn files_whose_start_is_told_at_once_share_the_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut follower, room) = within(directory.path(), RESERVE + 90);
+    let is_told = Arc::new(AtomicBool::new(false));
+    let told = is_told.clone();
+    follower.hold_until(Box::new(move |_| told.load(Ordering::Relaxed)));
+    let mut writers = Vec::new();
+    for number in 1..=3 {
+        let name = OutputName::parse(&format!("web.start.00000001-{number}")).unwrap();
+        let mut writer = new_file(directory.path(), &name);
+        io::Write::write_all(&mut writer, &b"a line\n".repeat(90)).unwrap();
+        writers.push(writer);
+    }
+    let mut lines: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut tell = |line: OutputLine<'_>| {
+        room.fetch_sub(1, Ordering::Relaxed);
+        *lines.entry(line.job.number).or_default() += 1;
+    };
+    follower.drain(&mut tell);
+    assert!(follower.holds());
+    is_told.store(true, Ordering::Relaxed);
+    follower.drain(&mut tell);
+    assert!(!follower.holds());
+    // A little of each share is kept for what was left out.
+    let shares: Vec<_> = lines.into_values().collect();
+    assert!(
+        shares.len() == 3 && shares.iter().all(|share| (20..40).contains(share)),
+        "{shares:?}"
+    );
 }
