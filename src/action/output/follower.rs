@@ -2,6 +2,7 @@
 //! waits for nothing itself, and tells its owner when to come back; `watch` says which files have changed, `removal`
 //! ends what nobody writes any more.
 
+mod counters;
 mod removal;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rustix::process::{Resource, getrlimit};
-use serde::{Deserialize, Serialize};
 
 use super::super::now;
 use super::OutputName;
@@ -22,8 +22,11 @@ use super::held::{HasStarted, Held};
 use super::lines::ChunkEnd;
 use super::room::{LogRoom, Room};
 use super::stage::{News, Stage};
+use super::unsaid::Unsaid;
 use super::watch::{AGAIN_AFTER, Watch};
 use crate::machine::job::{Action, JobId, Role};
+
+pub use counters::OutputCounters;
 
 /// Files followed at once; each takes a descriptor. Further ones are counted, grow unread, and are taken up at
 /// a later write when there is room.
@@ -80,28 +83,6 @@ pub struct OutputLine<'a> {
     pub text: &'a str,
 }
 
-/// What has been counted since the follower was made, and `files` as it is now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct OutputCounters {
-    /// Lines told.
-    pub lines: u64,
-    /// Lines read and not told, because a file said too much too fast.
-    pub lines_left_out: u64,
-    /// Bytes skipped unread, because a file grew faster than it was read.
-    pub bytes_left_out: u64,
-    /// Files that their writers truncated.
-    pub truncations: u64,
-    /// Times that the kernel dropped events; every file was then looked at.
-    pub overflows: u64,
-    /// Reads, openings and removals that failed.
-    pub failures: u64,
-    /// Times that a file was not taken up for want of room.
-    pub refusals: u64,
-    /// Files that are followed.
-    pub files: u64,
-}
-
 struct Followed {
     file: OutputFile,
     stage: Stage,
@@ -113,6 +94,8 @@ pub struct OutputFollower {
     /// Files that are not looked at before the start of their job has been told.
     held: Held,
     room: Room,
+    /// What could not be said of files that have gone.
+    unsaid: Unsaid,
     watch: Watch,
     files: BTreeMap<String, Followed>,
     /// Files that were not read to their end for want of time.
@@ -142,6 +125,7 @@ impl OutputFollower {
             directory: directory.to_owned(),
             held: Held::default(),
             room: Room::new(Box::new(|| usize::MAX)),
+            unsaid: Unsaid::default(),
             watch: Watch::new(directory, now()),
             files: BTreeMap::new(),
             unfinished: BTreeSet::new(),
@@ -201,6 +185,8 @@ impl OutputFollower {
         }
         self.try_locks(now, sink);
         self.look_for_holders(now, sink);
+        let mut tell = |name: &OutputName, text: &str| sink(line(name, text));
+        self.unsaid.say(&self.room, now, &mut tell);
         for followed in self.files.values_mut() {
             let OutputFile { name, budget, .. } = &mut followed.file;
             if budget.say_at().is_some_and(|at| at <= now) {
@@ -212,7 +198,7 @@ impl OutputFollower {
             }
         }
         if self.unfinished.is_empty() {
-            self.next_deadline()
+            self.next_deadline(now)
         } else {
             Some(now)
         }
@@ -248,12 +234,13 @@ impl OutputFollower {
     /// What has been counted.
     pub fn counters(&self) -> OutputCounters {
         OutputCounters {
+            last_words_lost: self.unsaid.dropped(),
             files: u64::try_from(self.files.len()).unwrap_or(u64::MAX),
             ..self.counters
         }
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
+    fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let deadlines = self.files.values().flat_map(|followed| {
             let look_at = match followed.stage {
                 Stage::Closing { look_at, .. }
@@ -267,7 +254,8 @@ impl OutputFollower {
             .watch
             .again_at()
             .into_iter()
-            .chain(self.held.until_at());
+            .chain(self.held.until_at())
+            .chain(self.unsaid.again_at(now));
         deadlines.flatten().chain(others).min()
     }
 

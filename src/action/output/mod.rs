@@ -24,6 +24,7 @@ mod lines;
 mod room;
 mod spare;
 mod stage;
+mod unsaid;
 mod watch;
 
 use super::environment::{

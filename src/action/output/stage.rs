@@ -56,13 +56,6 @@ impl Stage {
         }
     }
 
-    /// Nobody writes any more, and it cannot be removed yet.
-    pub(super) fn again_soon(now: Instant) -> Self {
-        Self::Left {
-            look_at: now + LOCK_STEP_MAX,
-        }
-    }
-
     /// The stage after an event, or after its time has come.
     pub(super) fn after(self, news: News, file: &OutputFile, now: Instant) -> Self {
         let closing = |step| Self::Closing {

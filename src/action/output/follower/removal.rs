@@ -66,21 +66,19 @@ impl OutputFollower {
         now: Instant,
         sink: &mut dyn FnMut(OutputLine<'_>),
     ) {
-        if let Some(followed) = self.files.get_mut(name)
-            && followed.file.budget.is_silent()
-            && !self.room.has_room_for_last_words()
-        {
-            // Its last words are not lost with it.
-            followed.stage = Stage::again_soon(now);
-            return;
-        }
-        let Some(mut followed) = self.files.remove(name) else {
+        let Some(followed) = self.files.remove(name) else {
             return;
         };
         let OutputFile {
-            name: own, budget, ..
-        } = &mut followed.file;
-        budget.say_last(&mut |text| sink(line(own, text)));
+            name: own,
+            mut budget,
+            ..
+        } = followed.file;
+        if self.room.has_room_for_last_words() {
+            budget.say_last(&mut |text| sink(line(&own, text)));
+        } else if budget.is_silent() {
+            self.unsaid.keep(own, budget, now);
+        }
         // Somebody may have tidied up.
         match fs::remove_file(self.directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.failures += 1,

@@ -422,3 +422,29 @@ fn files_whose_start_is_told_at_once_share_the_room() {
         "{shares:?}"
     );
 }
+
+#[test]
+fn a_log_that_has_no_room_keeps_no_file_and_no_descriptor() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut follower, room) = within(directory.path(), 0);
+    let mut told = 0;
+    let mut drain = |follower: &mut OutputFollower| {
+        let deadline = follower.drain(&mut |_| told += 1);
+        (deadline, told)
+    };
+    for number in 1..=100 {
+        let name = OutputName::parse(&format!("web.is-running.00000001-{number}")).unwrap();
+        let mut writer = new_file(directory.path(), &name);
+        io::Write::write_all(&mut writer, b"a word\n").unwrap();
+        drop(writer);
+        drain(&mut follower);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+    let counters = follower.counters();
+    assert_eq!((counters.files, counters.last_words_lost), (0, 36));
+    let (deadline, told) = drain(&mut follower);
+    assert!(deadline.is_some(), "it asks for room");
+    assert_eq!(told, 0);
+    room.store(usize::MAX, Ordering::Relaxed);
+    assert_eq!(drain(&mut follower), (None, 64));
+}
