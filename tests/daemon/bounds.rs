@@ -138,6 +138,9 @@ fn two_hundred_flips_leave_nothing_behind() {
     });
 }
 
+/// How many windows of ten seconds a daemon has to show that it is calm in one.
+const WINDOWS_MAX: u32 = 3;
+
 /// How often the daemon's threads have gone to sleep.
 fn sleeps_of(daemon: u32) -> u64 {
     let tasks = std::fs::read_dir(format!("/proc/{daemon}/task")).unwrap();
@@ -171,11 +174,19 @@ fn a_watcher_of_an_idle_daemon_does_not_wake_it() {
                 world.read("watch").contains("\"default\"")
             });
             pause(ms(1000));
-            let before = sleeps_of(daemon.pid());
-            pause(ms(10_000));
-            let woken = sleeps_of(daemon.pid()) - before;
+            // A thread also sleeps for a page or a lock that others have, where the machine is busy; a daemon that is
+            // woken by its watcher is so in every window.
+            let woken = |_| {
+                let before = sleeps_of(daemon.pid());
+                pause(ms(10_000));
+                sleeps_of(daemon.pid()) - before
+            };
+            let mut windows = (0..WINDOWS_MAX).map(woken);
             // A tenth of one in a second, and the watcher is still being told.
-            assert!(woken <= 1, "{woken} times in ten seconds");
+            assert!(
+                windows.any(|woken| woken <= 1),
+                "more than once in ten seconds, {WINDOWS_MAX} times"
+            );
             add_vip();
             world.until("the watcher hears", || {
                 world.read("watch").contains("\"MASTER\"")
