@@ -36,15 +36,19 @@ fn mount(arguments: &[&str]) {
 
 /// Runs a command about `config.yaml` as another user, who is in no group but `groups`.
 fn as_user(world: &World, groups: Option<u32>, arguments: &[&str]) -> Said {
+    as_uid(world, USER, groups, arguments)
+}
+
+fn as_uid(world: &World, uid: u32, groups: Option<u32>, arguments: &[&str]) -> Said {
     let mut command = world.command_of("setpriv".as_ref());
     let groups = groups.map_or("--clear-groups".to_owned(), |gid| format!("--groups={gid}"));
     command
-        .args([format!("--reuid={USER}"), format!("--regid={USER}"), groups])
+        .args([format!("--reuid={uid}"), format!("--regid={uid}"), groups])
         .arg(world.path("keepstart"))
         .arg("-c")
         .arg(world.path("config.yaml"))
         .args(arguments)
-        .env("XDG_RUNTIME_DIR", format!("/run/user/{USER}"))
+        .env("XDG_RUNTIME_DIR", format!("/run/user/{uid}"))
         .env("XDG_STATE_HOME", "/nonexistent");
     said(command)
 }
@@ -367,6 +371,70 @@ fn start_of(pid: &serde_json::Value) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields = stat.rsplit_once(") ").unwrap().1;
     fields.split(' ').nth(19).unwrap().parse().unwrap()
+}
+
+/// The directory of a user's daemons that is not the test's own, taken from him; removed with this.
+struct Taken(u32);
+
+impl Taken {
+    fn directory(&self) -> PathBuf {
+        format!("/tmp/keepstart-{}", self.0).into()
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.directory());
+    }
+}
+
+#[test]
+fn a_strangers_lock_keeps_nobody_from_starting() {
+    netns::run(
+        "places::a_strangers_lock_keeps_nobody_from_starting",
+        || {
+            // Not the user of the other tests, which have a directory of his at the same time.
+            const VICTIM: u32 = 1003;
+            let world = machine();
+            let register = Taken(VICTIM);
+            chown(world.here(), Some(VICTIM), None).unwrap();
+            world.write(
+                "config.yaml",
+                "application: {daemon: true, runtime-dir: HERE/run, state-dir: HERE/run}\n\
+             keepstart: {vip: 127.0.0.1, start: 'true', stop: 'true'}\n",
+            );
+            let starts = || {
+                let started = as_uid(&world, VICTIM, None, &["start"]);
+                assert_eq!(started.code, 0, "{started:?}");
+            };
+            starts();
+            let entries = fs::read_dir(register.directory()).unwrap();
+            let paths = entries.map(|entry| entry.unwrap().path());
+            let is_lock = |path: &PathBuf| path.extension().is_some_and(|end| end == "lock");
+            let locks: Vec<_> = paths.filter(is_lock).collect();
+            assert!(!locks.is_empty());
+            assert_eq!(as_uid(&world, VICTIM, None, &["stop"]).code, 0);
+
+            fs::remove_dir_all(register.directory()).unwrap();
+            fs::create_dir(register.directory()).unwrap();
+            chown(register.directory(), Some(USER), None).unwrap();
+            let held: Vec<_> = locks
+                .iter()
+                .map(|lock| {
+                    let file = fs::File::create(lock).unwrap();
+                    file.set_permissions(Permissions::from_mode(0o666)).unwrap();
+                    file.lock().unwrap();
+                    file
+                })
+                .collect();
+            starts();
+            // A second one is refused by what nobody else can hold.
+            let second = as_uid(&world, VICTIM, None, &["start"]);
+            assert_eq!(second.code, 75, "{second:?}");
+            assert_eq!(as_uid(&world, VICTIM, None, &["stop"]).code, 0);
+            drop(held);
+        },
+    );
 }
 
 #[test]
