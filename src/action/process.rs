@@ -1,5 +1,5 @@
-//! Processes as the kernel describes and signals them: `/proc/PID/stat`, process groups, ends. Called by the
-//! executor, the spawners and the search for orphans; no call in here waits.
+//! Processes as the kernel signals them: process groups, ends. Called by the executor, the spawners and the search for
+//! orphans; no call in here waits.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,60 +14,13 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     test_kill_process, test_kill_process_group, waitid,
 };
-use serde::{Deserialize, Serialize};
 use signal_hook::consts::SIGCHLD;
 
 use crate::machine::job::{Exit, JobSignal};
 use crate::processes;
 
-/// When a process began, in clock ticks since the boot (field 22 of `/proc/PID/stat`, proc(5)).
-///
-/// A pid and its start name a process for the whole boot: the number may come again, the pair does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ProcessStart(pub u64);
-
-/// What is needed of `/proc/PID/stat`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ProcessStat {
-    /// Whether it has ended and only waits to be reaped: state Z or X, and no thread is left but the first, which is
-    /// in that state while others go on.
-    pub(super) ended: bool,
-    /// Its process group.
-    pub(super) group: u32,
-    /// Its session.
-    pub(super) session: u32,
-    /// When it began.
-    pub(super) start: ProcessStart,
-}
-
-impl ProcessStat {
-    /// Reads the file; fails where there is no such process.
-    pub(super) fn read(pid: u32) -> io::Result<Self> {
-        let text = fs::read(format!("/proc/{pid}/stat"))?;
-        Self::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
-    }
-
-    /// The second field is the program's name in parentheses and may hold anything, parentheses and spaces
-    /// too; so counting begins after the last one.
-    fn parse(text: &[u8]) -> Option<Self> {
-        let name_end = text.iter().rposition(|&byte| byte == b')')?;
-        let mut fields = std::str::from_utf8(text.get(name_end + 1..)?)
-            .ok()?
-            .split_ascii_whitespace();
-        let state = fields.next()?;
-        let group = fields.nth(1)?.parse().ok()?;
-        let session = fields.next()?.parse().ok()?;
-        let threads: u32 = fields.nth(13)?.parse().ok()?;
-        let start = ProcessStart(fields.nth(1)?.parse().ok()?);
-        Some(Self {
-            ended: matches!(state, "Z" | "X") && threads <= 1,
-            group,
-            session,
-            start,
-        })
-    }
-}
+pub use crate::processes::ProcessStart;
+pub(super) use crate::processes::ProcessStat;
 
 /// When PID 1 began; `None` where it may not be looked at (`hidepid`, proc(5)).
 pub fn init_start() -> Option<ProcessStart> {

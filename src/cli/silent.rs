@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::exit::{Code, Failure};
 use crate::control::client::{Client, ClientError};
+use crate::processes::ProcessStat;
 
 /// A daemon that has taken a question and gives no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +22,12 @@ impl Silent {
     /// Looks at the daemon of a connection; `None` where the system does not tell who that is.
     pub(super) fn of(client: &Client) -> Option<Self> {
         let pid = client.daemon().ok()?.pid();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let state = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.chars().next());
-        // proc_pid_stat(5).
-        Some(match state {
-            Some('T' | 't') => Self::Stopped(pid),
-            Some('Z' | 'X') | None => Self::Ended(pid),
+        let stat = u32::try_from(pid).ok().map(ProcessStat::read);
+        Some(match stat.and_then(Result::ok) {
+            Some(stat) if stat.ended => Self::Ended(pid),
+            Some(stat) if stat.stopped => Self::Stopped(pid),
             Some(_) => Self::Busy(pid),
+            None => Self::Ended(pid),
         })
     }
 

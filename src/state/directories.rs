@@ -4,11 +4,13 @@
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::trust::{self, Fault, Trouble, Trusted};
 
 /// What is wrong with a directory. Each sentence names the directory and the way out.
 #[derive(Debug, thiserror::Error)]
@@ -64,28 +66,15 @@ impl DirectoryError {
 /// forget what it knows, and have it write elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{} {what}, who can replace this daemon's {} in it and so mislead the daemon: set `runtime-dir` and \
+    "{}, who can replace this daemon's {} in it and so mislead the daemon: set `runtime-dir` and \
      `state-dir` to directories that only root can write, such as /run/keepstart-NAME and /var/lib/keepstart-NAME",
-    directory.display(), place.display()
+    fault.said(), place.display()
 )]
 pub struct Interference {
     /// What is not in safe hands.
-    pub directory: PathBuf,
+    pub fault: Fault,
     /// What of the daemon is in it.
     pub place: PathBuf,
-    /// Whose hands.
-    pub what: Hands,
-}
-
-/// Who can change a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Hands {
-    /// Its owner.
-    #[error("belongs to user {0}")]
-    Owner(u32),
-    /// Its group or everybody.
-    #[error("may be written by others (mode {0:03o})")]
-    Mode(u32),
 }
 
 /// Whether a link in the last place is followed; what is behind one is judged.
@@ -215,34 +204,28 @@ pub(super) fn judge(wanted: &Wanted, uid: u32) -> Result<(), DirectoryError> {
 }
 
 /// Adds who else than root and `uid` could replace a directory on the way to `place`, which is there: each
-/// directory above once. The sticky bit of inode(7) keeps others from replacing what is not theirs.
+/// directory above once.
 pub(super) fn interference(
     place: &Path,
     uid: u32,
     found: &mut Vec<Interference>,
 ) -> Result<(), DirectoryError> {
-    const STICKY: u32 = 0o1000;
-    let error = |source| DirectoryError::Make {
+    let real = fs::canonicalize(place).map_err(|source| DirectoryError::Make {
         path: place.to_owned(),
         source,
+    })?;
+    let Some(above) = real.parent() else {
+        return Ok(());
     };
-    let real = fs::canonicalize(place).map_err(error)?;
-    for directory in real.ancestors().skip(1) {
-        let metadata = fs::metadata(directory).map_err(error)?;
-        let mode = metadata.mode() & 0o7777;
-        let what = if ![0, uid].contains(&metadata.uid()) {
-            Hands::Owner(metadata.uid())
-        } else if mode & 0o022 != 0 && mode & STICKY == 0 {
-            Hands::Mode(mode)
-        } else {
-            continue;
-        };
-        if !found.iter().any(|known| known.directory == directory) {
-            found.push(Interference {
-                directory: directory.to_owned(),
-                place: place.to_owned(),
-                what,
-            });
+    for fault in trust::inspect(above, Trusted::root_and(uid)) {
+        // What may not be looked at is not a sign of anybody.
+        let is_seen = !matches!(fault.trouble, Trouble::Unseen(_));
+        let is_known = found
+            .iter()
+            .any(|known| known.fault.component == fault.component);
+        if is_seen && !is_known {
+            let place = place.to_owned();
+            found.push(Interference { fault, place });
         }
     }
     Ok(())

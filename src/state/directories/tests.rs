@@ -3,6 +3,8 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
 
 fn uid() -> u32 {
@@ -64,23 +66,25 @@ fn who_can_replace_a_directory_is_told_once() {
     let open = home.path().join("open");
     let place = open.join("a/b");
     fs::create_dir_all(&place).unwrap();
-    fs::set_permissions(&open, Permissions::from_mode(0o775)).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o757)).unwrap();
     let told = |uid| {
         let mut found = Vec::new();
         interference(&place, uid, &mut found).unwrap();
         interference(&place, uid, &mut found).unwrap();
         found.retain(|one| {
-            one.directory
+            one.fault
+                .component
                 .starts_with(fs::canonicalize(home.path()).unwrap())
         });
         found
     };
     let found = told(uid());
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].what, Hands::Mode(0o775));
     let text = found[0].to_string();
     assert!(
-        text.contains("open may be written by others (mode 775)"),
+        text.contains(
+            "open can be written by everybody (mode 0757), who can replace this daemon's"
+        ),
         "{text}"
     );
     assert!(text.contains("set `runtime-dir`"), "{text}");
@@ -106,9 +110,33 @@ fn an_owner_other_than_root_can_replace_what_is_in_his_directory() {
     let mut found = Vec::new();
     interference(&place, uid, &mut found).unwrap();
     let real = fs::canonicalize(home.path()).unwrap();
-    let hands = found.iter().find(|one| one.directory == real);
-    assert_eq!(hands.map(|one| one.what), Some(Hands::Owner(owner)));
+    let at = |one: &&Interference| one.fault.component == real;
+    let trouble = found.iter().find(at).map(|one| one.fault.trouble);
+    assert_eq!(trouble, Some(Trouble::DirectoryOwner { uid: owner }));
     found.clear();
     interference(&place, owner, &mut found).unwrap();
-    assert!(!found.iter().any(|one| one.directory == real));
+    assert_eq!(found.iter().find(at), None);
+}
+
+#[test]
+fn roots_group_may_write_on_the_way_and_nobody_else_by_a_list() {
+    let home = directory();
+    let open = home.path().join("open");
+    let place = open.join("in");
+    fs::create_dir_all(&place).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o775)).unwrap();
+    let real = fs::canonicalize(&open).unwrap();
+    let is_told = || {
+        let mut found = Vec::new();
+        interference(&place, uid(), &mut found).unwrap();
+        found.iter().any(|one| one.fault.component == real)
+    };
+    let is_of_roots_group = fs::metadata(&open).unwrap().gid() == 0;
+    assert_eq!(is_told(), !is_of_roots_group);
+    let granted = std::process::Command::new("setfacl")
+        .args(["-m", "u:4242:rwx"])
+        .arg(&open)
+        .status();
+    assert!(granted.unwrap().success());
+    assert!(is_told());
 }

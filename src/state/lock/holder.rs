@@ -18,7 +18,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use crate::processes;
+use crate::processes::{self, ProcessStat};
 
 /// Who holds a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,17 +165,12 @@ impl<'a> LockedFile<'a> {
     }
 }
 
-/// When a process began, in clock ticks after the boot (proc_pid_stat(5), field 22); `None`: it is not there, or
-/// hidden.
+/// When a process began, in clock ticks after the boot; `None`: it is not there, or hidden.
 pub(in crate::state) fn start_of(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    fields.split_whitespace().nth(19)?.parse().ok()
+    ProcessStat::read(pid).ok().map(|stat| stat.start.0)
 }
 
-/// Whether the process has not ended: one that only waits for its parent to look holds nothing (proc(5), `stat`).
+/// Whether the process has not ended: one that only waits for its parent to look holds nothing.
 fn is_alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").map(|(_, fields)| fields);
-    state.is_some_and(|state| !state.starts_with(['Z', 'X']))
+    ProcessStat::read(pid).is_ok_and(|stat| !stat.ended)
 }
