@@ -334,6 +334,18 @@ impl Daemon {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
+    /// Whether SIGSTOP has reached all of its threads: `/proc/PID/stat` tells of the first alone.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        threads.filter_map(Result::ok).all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = stat
+                .rsplit_once(") ")
+                .map(|(_, rest)| rest.starts_with('T'));
+            state != Some(false)
+        })
+    }
+
     /// SIGKILL, as a crash would.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();

@@ -79,6 +79,10 @@ const REGRESSIONS: &[(u64, &str)] = &[
         16,
         "a job of an instance that the file had lost was not waited for when it came back",
     ),
+    (
+        37,
+        "a stop was cancelled at the end of the daemon although the role wanted it again",
+    ),
     (61, "a service that nobody looked after was believed to run"),
     (
         146,
