@@ -40,6 +40,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub enum Task {
     /// What is known of a service; `None`: the instance is gone.
     Knowledge(InstanceName, Option<Knowledge>),
+    /// The interface that the file names for an instance has been seen.
+    Nic(InstanceName, String),
     /// A job has ended.
     Ended(JobId),
     /// Epochs up to this one may be used; answered to the reactor.
@@ -295,7 +297,7 @@ impl DiskThread {
         for task in &tasks {
             match task {
                 Task::Ended(job) => self.ends.push_back((*job, in_the_future(TURN_MAX))),
-                Task::Knowledge(..) | Task::ReserveEpochs(..) | Task::End => {}
+                Task::Knowledge(..) | Task::Nic(..) | Task::ReserveEpochs(..) | Task::End => {}
             }
         }
         tasks
@@ -312,6 +314,7 @@ impl DiskThread {
                     report(self.parts.run_log.knowledge(name, knowledge));
                 }
                 Task::Knowledge(name, None) => report(self.parts.run_log.forget(name)),
+                Task::Nic(name, nic) => report(self.parts.run_log.nic_seen(name, nic)),
                 Task::Ended(job) => report(self.parts.run_log.ended(job)),
                 Task::End => ended = true,
             }

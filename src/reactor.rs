@@ -318,6 +318,7 @@ impl Reactor {
             Output::Remember { name, knowledge } => {
                 self.disk.send(Task::Knowledge(name, knowledge));
             }
+            Output::RememberNic { name, nic } => self.disk.send(Task::Nic(name, nic)),
             Output::Event(event) => self.news.push_back(self.news_of(event)),
             Output::Changed(id) => self.news.push_back(News::Changed(id)),
             Output::Gone(id) => self.news.push_back(News::Gone(id)),

@@ -10,10 +10,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Means, Outcome, Role};
-use super::message::{Adopted, Restored};
+use super::message::{Adopted, Output, Restored};
 use super::reason::{Cause, Next, Reason};
 use super::role::{Hold, RoleMachine};
 use super::settings::{InstanceSettings, Release};
+use super::shared::Shared;
 use super::time::Time;
 use super::view::{InstanceView, JobView};
 
@@ -31,7 +32,9 @@ pub(crate) struct Instance {
     pub(crate) previous_role: Role,
     pub(crate) cause: Cause,
     pub(crate) cause_since: Time,
-    pub(crate) nic_seen: bool,
+    /// The interface of the file that has been seen last, in this life or an earlier one of this boot: the one
+    /// that the rule names now counts as seen if it is this.
+    pub(crate) nic_seen: Option<String>,
     /// Its rule is new, and the table may lack its addresses until the next dump.
     pub(crate) unlooked: bool,
     /// When `unknown-stop-after` begins to count; `None` while the source says BACKUP or MASTER. Not having
@@ -198,7 +201,7 @@ impl Instance {
             previous_role: Role::Unknown,
             cause: Cause::NotLookedYet,
             cause_since: now,
-            nic_seen: false,
+            nic_seen: restored.nic_seen.clone(),
             unlooked: true,
             unknown_from: Some(look_by),
             // The number of a job that still runs has been used, whether or not its reservation was kept.
@@ -218,6 +221,26 @@ impl Instance {
             last_check: None,
             retry: Retrying::default(),
             leaving: None,
+        }
+    }
+
+    /// Whether the interface that the rule names has ever been seen. A rule without one misses none.
+    pub(crate) fn has_seen_its_nic(&self) -> bool {
+        self.nic_seen.is_some() && self.nic_seen == self.settings.role.nic
+    }
+
+    /// The interface that the rule names is there, or was when one of the addresses was. The next life of the daemon
+    /// is told, or it would take one that went in between for a misspelt name.
+    pub(crate) fn see_its_nic(&mut self, shared: &mut Shared) {
+        let Some(nic) = self.settings.role.nic.as_ref() else {
+            return;
+        };
+        if self.nic_seen.as_ref() != Some(nic) {
+            self.nic_seen = Some(nic.clone());
+            shared.outbox.tell(Output::RememberNic {
+                name: self.settings.name.clone(),
+                nic: nic.clone(),
+            });
         }
     }
 

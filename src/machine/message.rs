@@ -104,6 +104,14 @@ pub enum Output {
         /// What is known of the service; `None`: the instance is gone with its service, forget it.
         knowledge: Option<Knowledge>,
     },
+    /// Remember over a restart of the daemon that this interface, which the file names, has been there: once for each
+    /// that it comes to name.
+    RememberNic {
+        /// Whose.
+        name: InstanceName,
+        /// The interface, as the file names it.
+        nic: String,
+    },
     /// Tell people. Shared, because those who are told come after one another.
     Event(Arc<Event>),
     /// The view of this instance has changed.

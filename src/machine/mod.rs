@@ -263,8 +263,12 @@ impl Machine {
             return;
         }
         let (level, cause) = if self.follow.trusted() {
-            self.table
-                .level(&instance.settings.role, &mut instance.nic_seen)
+            let mut nic_seen = instance.has_seen_its_nic();
+            let level = self.table.level(&instance.settings.role, &mut nic_seen);
+            if nic_seen {
+                instance.see_its_nic(&mut self.shared);
+            }
+            level
         } else {
             (Role::Unknown, Cause::KernelSilent)
         };

@@ -19,6 +19,9 @@ pub struct Restored {
     pub adopted: Option<Adopted>,
     /// A job of an earlier life was running and has ended unseen.
     pub interrupted: bool,
+    /// The interface of the file that was seen last in this boot.
+    #[serde(default)]
+    pub nic_seen: Option<String>,
     /// The last epoch that may have been used.
     pub epoch: u64,
     /// The last epoch that is reserved on disk for this life.

@@ -145,7 +145,6 @@ impl Machine {
         if rule {
             self.watch.remove(id, &old.role);
             self.watch.add(id, &new.role);
-            instance.nic_seen &= old.role.nic == new.role.nic;
             // What the old rule said, or what was last seen before the instance left, says nothing now.
             let look_by = now + self.follow.distrust_after();
             instance.unlook(look_by, &mut self.shared, now);
@@ -214,6 +213,7 @@ impl Machine {
             }),
             adopted: None,
             interrupted: false,
+            nic_seen: instance.nic_seen.clone(),
         };
         let noted = remembered
             .knowledge

@@ -172,6 +172,7 @@ fn event(output: &Output) -> Option<&Event> {
         | Output::Signal { .. }
         | Output::ReserveEpochs { .. }
         | Output::Remember { .. }
+        | Output::RememberNic { .. }
         | Output::Changed(_)
         | Output::Gone(_)
         | Output::Finished => None,

@@ -67,6 +67,7 @@ impl Digest {
             | Output::Dump
             | Output::ReserveEpochs { .. }
             | Output::Remember { .. }
+            | Output::RememberNic { .. }
             | Output::Changed(_)
             | Output::Gone(_) => {}
         }

@@ -94,6 +94,7 @@ impl Other {
                 | Output::Signal { .. }
                 | Output::ReserveEpochs { .. }
                 | Output::Remember { .. }
+                | Output::RememberNic { .. }
                 | Output::Event(_)
                 | Output::Changed(_)
                 | Output::Gone(_)
@@ -369,6 +370,7 @@ impl World<'_> {
             Output::Watch(_)
             | Output::WatchUnits(_)
             | Output::Remember { .. }
+            | Output::RememberNic { .. }
             | Output::Changed(_)
             | Output::Gone(_)
             | Output::Finished => {}

@@ -40,6 +40,7 @@ pub fn restore<'a>(
             knowledge: run.knowledge(name),
             adopted: None,
             interrupted: false,
+            nic_seen: run.nic_seen(name).map(str::to_owned),
             epoch,
             // What an earlier life reserved counts as used; this life has reserved nothing yet.
             epoch_reserved: epoch,

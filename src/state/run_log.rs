@@ -164,6 +164,12 @@ impl RunLog {
         })
     }
 
+    /// Notes that the interface which the file names for an instance has been seen.
+    pub fn nic_seen(&self, instance: InstanceName, nic: String) -> Result<(), RunLogError> {
+        self.lock()
+            .append_or_rewrite(Record::NicSeen { instance, nic })
+    }
+
     /// Notes that an instance is gone.
     pub fn forget(&self, instance: InstanceName) -> Result<(), RunLogError> {
         self.lock().append_or_rewrite(Record::Forget { instance })
@@ -233,11 +239,12 @@ struct Damage {
 }
 
 /// What was known of the services is no longer certain. The jobs are kept: whether their processes are there
-/// is checked anyway before anything is done with them.
+/// is checked anyway before anything is done with them. So are the interfaces: what has been there has been there.
 fn damaged(read: RunState, why: String) -> Damage {
     let rest = RunState {
         damaged: true,
         in_flight: read.in_flight,
+        nics_seen: read.nics_seen,
         ..RunState::default()
     };
     Damage { why, rest }

@@ -18,6 +18,7 @@ fn the_machine_gets_all_configured_instances_and_all_that_anything_is_known_of()
     let (log, ..) = RunLog::open(&run_path, &start);
     log.knowledge(web.clone(), Knowledge::Running).unwrap();
     log.knowledge(db.clone(), Knowledge::Stopped).unwrap();
+    log.nic_seen(web.clone(), "eth0".into()).unwrap();
     let (_, run, _) = RunLog::open(&run_path, &start);
 
     let epoch_path = dir.path().join("epoch");
@@ -32,6 +33,7 @@ fn the_machine_gets_all_configured_instances_and_all_that_anything_is_known_of()
         knowledge: Some(Knowledge::Running),
         adopted: None,
         interrupted: false,
+        nic_seen: Some("eth0".into()),
         epoch: 1000,
         epoch_reserved: 1000,
     };

@@ -197,6 +197,42 @@ fn a_stop_is_due_when_the_role_went_while_no_daemon_ran() {
 }
 
 #[test]
+fn a_nic_that_went_while_no_daemon_ran_is_missed() {
+    netns::run(
+        "restart::a_nic_that_went_while_no_daemon_ran_is_missed",
+        || {
+            let world = World::new();
+            world.service("");
+            let config = |nic: &str| {
+                world.config(&format!(
+                    "keepstart: {{nic: {nic}, vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+                ));
+            };
+            config("vrrp.51");
+            ip("link add vrrp.51 type veth peer name v1");
+            ip("link set vrrp.51 up");
+            ip(&format!("addr add {VIP}/32 dev vrrp.51"));
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            daemon.kill();
+            ip("link del vrrp.51");
+            // The second life learns nothing of it, and hands on what it was told.
+            for _ in 0..2 {
+                let daemon = world.daemon();
+                world.settles("default", "BACKUP", "stopped");
+                assert_eq!(world.ran("hooks"), ["start", "stop"]);
+                daemon.kill();
+            }
+            // A name that an edited file has misspelt was never there.
+            config("vrrp.15");
+            let daemon = world.daemon();
+            world.settles("default", "UNKNOWN", "stopped");
+            daemon.end();
+        },
+    );
+}
+
+#[test]
 fn damaged_state_is_set_aside() {
     netns::run("restart::damaged_state_is_set_aside", || {
         let world = World::new();

@@ -136,6 +136,7 @@ impl World {
             | Output::Signal { .. }
             | Output::ReserveEpochs { .. }
             | Output::Remember { .. }
+            | Output::RememberNic { .. }
             | Output::Changed(_)
             | Output::Gone(_)
             | Output::Finished => Ok(()),

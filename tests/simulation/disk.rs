@@ -11,6 +11,7 @@ use keepstart::machine::{EPOCH_BLOCK, Time};
 use crate::choice::Choices;
 use crate::scripts::Scripts;
 use crate::tally::{Kind, Tally};
+use crate::told::NicsSeen;
 
 /// The record of each instance that ever was.
 #[derive(Debug, Default)]
@@ -22,6 +23,7 @@ pub(crate) struct Disk {
 #[derive(Debug, Default)]
 struct Record {
     knowledge: Option<Knowledge>,
+    nic_seen: Option<String>,
     /// The job in flight, noted before it is spawned.
     job: Option<InFlight>,
     /// Epochs up to this one may have been used.
@@ -66,6 +68,10 @@ impl Disk {
         self.record(name).knowledge = knowledge;
     }
 
+    pub(crate) fn remember_nic(&mut self, name: &InstanceName, nic: &str) {
+        self.record(name).nic_seen = Some(nic.to_owned());
+    }
+
     pub(crate) fn reserve(&mut self, name: &InstanceName, through: u64) {
         let record = self.record(name);
         record.reserved = record.reserved.max(through);
@@ -79,12 +85,13 @@ impl Disk {
         grows
     }
 
-    /// What a new life of the daemon is given.
+    /// What a new life of the daemon is given. What a damaged record has lost is forgotten in `seen` too.
     pub(crate) fn restored(
         &mut self,
         scripts: &Scripts,
         choices: &mut Choices,
         tally: &Tally,
+        seen: &mut NicsSeen,
     ) -> RestoredMap {
         let mut map = RestoredMap::new();
         for (name, record) in &mut self.records {
@@ -117,6 +124,8 @@ impl Disk {
             let damaged = choices.chance(50);
             if damaged {
                 tally.count(Kind::RecordDamaged);
+                record.nic_seen = None;
+                seen.remove(name);
             }
             map.insert(
                 name.clone(),
@@ -128,6 +137,7 @@ impl Disk {
                     },
                     interrupted: in_flight.is_some() && adopted.is_none(),
                     adopted,
+                    nic_seen: record.nic_seen.clone(),
                     epoch,
                     epoch_reserved: record.reserved,
                 },

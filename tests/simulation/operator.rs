@@ -13,7 +13,7 @@ use crate::kernel::Manners;
 use crate::scripts::Mood;
 use crate::setup;
 use crate::tally::Kind;
-use crate::told::Told;
+use crate::told::{self, NicsSeen, Told};
 use crate::world::{Daemon, Verdict, World};
 
 impl World {
@@ -87,9 +87,10 @@ impl World {
 
     /// The daemon is gone, at once and without a word; another will come.
     pub(crate) fn end_life(&mut self) {
-        if self.daemon.take().is_none() {
+        let Some(daemon) = self.daemon.take() else {
             return;
-        }
+        };
+        self.nics_seen = daemon.told.into_nics_seen();
         self.kernel.close_socket();
         self.kernel.snapshot = None;
         self.scripts.orphan();
@@ -105,9 +106,14 @@ impl World {
             process.term_at = None;
             process.killed = false;
         }
-        let restored = self
-            .disk
-            .restored(&self.scripts, &mut self.choices, &self.tally);
+        let mut nics_seen = std::mem::take(&mut self.nics_seen);
+        let restored = self.disk.restored(
+            &self.scripts,
+            &mut self.choices,
+            &self.tally,
+            &mut nics_seen,
+        );
+        self.count_nics_gone(&nics_seen);
         self.note("   a new life with", &restored);
         self.tally.count(Kind::DaemonBegins);
         for one in restored.values() {
@@ -120,7 +126,7 @@ impl World {
         self.daemon = Some(Daemon {
             machine,
             life,
-            told: Told::new(&self.settings),
+            told: Told::new(&self.settings, nics_seen),
             check: LifeCheck::new(&restored),
             ending: false,
             finished: false,
@@ -133,6 +139,19 @@ impl World {
             daemon.told.look(&self.settings, self.now);
         }
         self.drain()
+    }
+
+    /// A nic that is not there at the beginning of a life, and is known to have been there.
+    fn count_nics_gone(&self, nics_seen: &NicsSeen) {
+        let truth = self.kernel.truth();
+        for one in &self.settings.instances {
+            let has_seen = |nic: &&String| nics_seen.get(&one.name) == Some(nic);
+            let mut is_there = false;
+            told::level(&truth.links, &truth.addresses, &one.role, &mut is_there);
+            if one.role.nic.as_ref().is_some_and(|nic| has_seen(&nic)) && !is_there {
+                self.tally.count(Kind::NicGoneMeanwhile);
+            }
+        }
     }
 
     /// Freezes the world: nothing changes any more, and nothing fails.

@@ -61,6 +61,7 @@ kinds! {
     AdoptedEnds 200 "an adopted job ends"
     JobInterrupted 100 "the daemon's end interrupted a job that is gone when it begins again"
     RecordDamaged 200 "a record is damaged"
+    NicGoneMeanwhile 60 "a nic that was seen is not there when the daemon begins again"
     // What the machine makes of it.
     ToMaster 40_000 "a role becomes MASTER"
     ToBackup 40_000 "a role becomes BACKUP"

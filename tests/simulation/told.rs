@@ -16,6 +16,9 @@ use keepstart::machine::settings::{
 /// Roles are believed for at least this long without an answer.
 const PATIENCE_MIN: Duration = Duration::from_secs(5);
 
+/// The interface that was seen last of those that the file has named for an instance.
+pub(crate) type NicsSeen = BTreeMap<InstanceName, String>;
+
 /// The fold.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -29,8 +32,8 @@ pub(crate) struct Told {
     dump: Option<PendingDump>,
     /// Instances of which no dump has shown anything yet.
     unseen: BTreeSet<InstanceName>,
-    /// The interface of the file that has been seen, by instance.
-    nic_seen: BTreeMap<InstanceName, Option<String>>,
+    /// The interface of the file that has been seen last, by instance.
+    nic_seen: NicsSeen,
     pub(crate) levels: BTreeMap<InstanceName, Level>,
 }
 
@@ -68,7 +71,8 @@ pub(crate) struct Level {
 }
 
 impl Told {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    /// For a machine that begins: `nic_seen` is what was seen in earlier lives, as far as the record of it is whole.
+    pub(crate) fn new(settings: &Settings, nic_seen: NicsSeen) -> Self {
         let unseen = settings
             .instances
             .iter()
@@ -76,6 +80,7 @@ impl Told {
             .collect();
         Self {
             unseen,
+            nic_seen,
             ..Self::default()
         }
     }
@@ -129,7 +134,7 @@ impl Told {
 
     /// What the truth makes of an instance, for a machine that has been told what this one was.
     pub(crate) fn level_of(&self, truth: &KernelDump, one: &InstanceSettings) -> Role {
-        let mut seen = self.nic_seen.contains_key(&one.name);
+        let mut seen = self.has_seen(&one.name, &one.role);
         level(&truth.links, &truth.addresses, &one.role, &mut seen)
     }
 
@@ -141,8 +146,17 @@ impl Told {
 
     /// The instance is gone for good.
     pub(crate) fn gone(&mut self, name: &InstanceName) {
-        self.nic_seen.remove(name);
         self.levels.remove(name);
+    }
+
+    /// What is left of it for the next life of the daemon.
+    pub(crate) fn into_nics_seen(self) -> NicsSeen {
+        self.nic_seen
+    }
+
+    fn has_seen(&self, name: &InstanceName, rule: &VipRule) -> bool {
+        let seen = self.nic_seen.get(name);
+        seen.is_some() && seen == rule.nic.as_ref()
     }
 
     /// Looks at all instances again.
@@ -173,10 +187,10 @@ impl Told {
         if !self.believed || self.unseen.contains(name) {
             return Role::Unknown;
         }
-        let mut seen = self.nic_seen.contains_key(name);
+        let mut seen = self.has_seen(name, rule);
         let level = level(&self.links, &self.addresses, rule, &mut seen);
-        if seen {
-            self.nic_seen.insert(name.clone(), rule.nic.clone());
+        if let Some(nic) = rule.nic.as_ref().filter(|_| seen) {
+            self.nic_seen.insert(name.clone(), nic.clone());
         }
         level
     }
@@ -218,13 +232,6 @@ impl Told {
             if before.is_none_or(|two| two.role != one.role) {
                 self.unseen.insert(one.name.clone());
                 self.spoil_dump();
-            }
-            if self
-                .nic_seen
-                .get(&one.name)
-                .is_some_and(|nic| *nic != one.role.nic)
-            {
-                self.nic_seen.remove(&one.name);
             }
         }
     }

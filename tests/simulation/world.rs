@@ -23,7 +23,7 @@ use crate::scripts::Scripts;
 use crate::setup::{self, Hardship};
 use crate::tally::{Kind, Tally};
 use crate::tape::Tape;
-use crate::told::Told;
+use crate::told::{NicsSeen, Told};
 
 /// How many inputs and outputs are shown of a world that went wrong.
 const TRACE_LINES: usize = 60;
@@ -54,6 +54,8 @@ pub(crate) struct World {
     pub(crate) disk: Disk,
     pub(crate) settings: Settings,
     pub(crate) daemon: Option<Daemon>,
+    /// What the last life of the daemon was shown, and the next one has to know.
+    pub(crate) nics_seen: NicsSeen,
     pub(crate) lives: u32,
     /// No more flips, faults or operators.
     pub(crate) frozen: bool,
@@ -103,6 +105,7 @@ impl World {
             scripts: Scripts::new(tally.clone()),
             disk: Disk::default(),
             daemon: None,
+            nics_seen: NicsSeen::new(),
             lives: 0,
             frozen: false,
             flips: 0,
@@ -368,6 +371,7 @@ impl World {
                 self.agenda.put(now + after, noted);
             }
             Output::Remember { name, knowledge } => self.disk.remember(name, *knowledge),
+            Output::RememberNic { name, nic } => self.disk.remember_nic(name, nic),
             Output::Gone(id) => {
                 if let Some(name) = daemon.names.remove(id) {
                     daemon.told.gone(&name);

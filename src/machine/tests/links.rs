@@ -157,3 +157,75 @@ fn links_of_which_nothing_is_told_are_no_fault_that_an_audit_finds() {
     give(&mut machine, Input::Audit(None), at(4));
     assert!(repaired(&give(&mut machine, links(&[(7, NIC)]), at(5))));
 }
+
+/// A new life that has been told of an interface, and looks at a system without it.
+fn begins_without(seen: Option<&str>) -> (Machine, Vec<Output>) {
+    let restored = Restored {
+        knowledge: Some(Knowledge::Running),
+        nic_seen: seen.map(String::from),
+        ..Restored::default()
+    };
+    let restored = RestoredMap::from([(name(0), restored)]);
+    let mut machine = Machine::new(&settings(1, [on(Some(NIC))]), &restored, 7, at(0));
+    outputs(&mut machine);
+    give(&mut machine, Input::Subscribed, at(0));
+    let outputs = give(&mut machine, links(&[(1, "lo")]), at(0));
+    (machine, outputs)
+}
+
+#[test]
+fn an_interface_that_went_between_two_lives_is_missed_and_a_misspelt_one_is_not() {
+    let role = |(machine, _): &(Machine, _)| machine.view(InstanceId(0), at(0)).unwrap().role;
+    let stops = |(_, outputs): &(_, Vec<Output>)| {
+        let is_stop =
+            |one: &Output| matches!(one, Output::Start(job) if job.action == Action::Stop);
+        outputs.iter().any(is_stop)
+    };
+    let gone = begins_without(Some(NIC));
+    assert_eq!((role(&gone), stops(&gone)), (Role::Backup, true));
+    for never in [None, Some("eth9")] {
+        let misspelt = begins_without(never);
+        assert_eq!((role(&misspelt), stops(&misspelt)), (Role::Unknown, false));
+    }
+    // It goes on from a recording as it went on in life.
+    let (machine, _) = gone;
+    let written = serde_json::to_string(&machine.checkpoint(Clone::clone)).unwrap();
+    let mut resumed = Machine::resume(serde_json::from_str(&written).unwrap());
+    give(&mut resumed, told(3, "eth1"), at(1));
+    assert_eq!(
+        resumed.view(InstanceId(0), at(1)).unwrap().role,
+        Role::Backup
+    );
+}
+
+#[test]
+fn the_next_life_is_told_once_of_each_interface_that_was_seen() {
+    let told_of = |outputs: &[Output]| {
+        let nics = outputs.iter().filter_map(|one| {
+            let Output::RememberNic { nic, .. } = one else {
+                return None;
+            };
+            Some(nic.clone())
+        });
+        nics.collect::<Vec<_>>()
+    };
+    let (mut machine, first) = begins_without(Some("eth9"));
+    assert!(told_of(&first).is_empty());
+    let seen = give(&mut machine, told(2, NIC), at(1));
+    assert_eq!(told_of(&seen), [NIC]);
+    for input in [Input::Kernel(vec![KernelEvent::LinkGone(2)]), told(4, NIC)] {
+        assert!(told_of(&give(&mut machine, input, at(2))).is_empty());
+    }
+    // Another name is another interface, and the old one is to be seen anew.
+    for (at_s, nic) in [(3, "lo"), (4, NIC)] {
+        let settings = settings(1, [on(Some(nic))]);
+        give(&mut machine, Input::Reload(settings), at(at_s));
+        // The first may be one that was asked for before.
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            let dump = links(&[(1, "lo"), (4, NIC)]);
+            told.extend(told_of(&give(&mut machine, dump, at(at_s))));
+        }
+        assert_eq!(told, [nic]);
+    }
+}

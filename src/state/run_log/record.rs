@@ -80,6 +80,10 @@ pub(super) enum Record {
         instance: InstanceName,
         knowledge: Knowledge,
     },
+    NicSeen {
+        instance: InstanceName,
+        nic: String,
+    },
     Forget {
         instance: InstanceName,
     },
@@ -93,6 +97,8 @@ pub struct RunState {
     /// Whether the record of this boot was lost: then an instance of which nothing is known may be running.
     pub damaged: bool,
     pub(super) noted: BTreeMap<InstanceName, Knowledge>,
+    /// The interface of the file that was seen last, of each instance; bounded by the names that the file ever had.
+    pub(super) nics_seen: BTreeMap<InstanceName, String>,
 }
 
 impl RunState {
@@ -107,11 +113,17 @@ impl RunState {
         self.noted.get(instance).copied().or(unknown)
     }
 
+    /// The interface that was seen last of those that the file has named for an instance.
+    pub fn nic_seen(&self, instance: &InstanceName) -> Option<&str> {
+        self.nics_seen.get(instance).map(String::as_str)
+    }
+
     /// The instances that anything is noted of; one may come twice.
     pub(crate) fn instances(&self) -> impl Iterator<Item = &InstanceName> {
         self.noted
             .keys()
             .chain(self.in_flight.values().map(|job| &job.instance))
+            .chain(self.nics_seen.keys())
     }
 
     pub(super) fn apply(&mut self, record: Record) {
@@ -139,6 +151,10 @@ impl RunState {
             } => {
                 self.noted.insert(instance, knowledge);
             }
+            Record::NicSeen { instance, nic } => {
+                self.nics_seen.insert(instance, nic);
+            }
+            // Its interface has been there all the same, should the instance come back.
             Record::Forget { instance } => {
                 self.noted.remove(&instance);
             }
@@ -154,6 +170,14 @@ impl RunState {
                 instance: instance.clone(),
                 knowledge: *knowledge,
             });
-        noted.chain(self.in_flight.values().cloned().map(Record::Intent))
+        let nics = self
+            .nics_seen
+            .iter()
+            .map(|(instance, nic)| Record::NicSeen {
+                instance: instance.clone(),
+                nic: nic.clone(),
+            });
+        let in_flight = self.in_flight.values().cloned().map(Record::Intent);
+        noted.chain(nics).chain(in_flight)
     }
 }

@@ -164,6 +164,28 @@ fn a_removed_instance_is_forgotten() {
 }
 
 #[test]
+fn an_interface_that_was_seen_outlives_its_instance_and_damage() {
+    let place = place();
+    let (log, ..) = place.open();
+    log.nic_seen(name("web"), "eth0".into()).unwrap();
+    log.nic_seen(name("web"), "vrrp.51".into()).unwrap();
+    log.knowledge(name("web"), Knowledge::Running).unwrap();
+    log.forget(name("web")).unwrap();
+    // It is read, written by the rewrite of the opening, and read again.
+    for _ in 0..2 {
+        let state = place.state();
+        assert_eq!(state.nic_seen(&name("web")), Some("vrrp.51"));
+        assert_eq!(state.knowledge(&name("web")), None);
+        assert_eq!(state.nic_seen(&name("db")), None);
+    }
+    let whole = fs::read_to_string(&place.path).unwrap();
+    fs::write(&place.path, whole + "torn\n").unwrap();
+    let (_, state, findings) = place.open();
+    assert_eq!((findings.len(), state.damaged), (1, true));
+    assert_eq!(state.nic_seen(&name("web")), Some("vrrp.51"));
+}
+
+#[test]
 fn another_boot_is_forgotten_quietly_whatever_its_version() {
     let place = place();
     let other = r#"{"version":99,"boot":"99999999-2222-3333-4444-555555555555"}"#;
