@@ -308,6 +308,16 @@ impl Reactor {
                 signal,
                 because,
             } => self.runner.signal(job, signal, &because),
+            Output::LetGo {
+                job,
+                instance,
+                action,
+                pid,
+            } => {
+                self.runner.let_go(job);
+                self.disk.ended(job);
+                report::let_go(&instance, action, job, pid);
+            }
             Output::ReserveEpochs {
                 instance,
                 name,

@@ -48,6 +48,21 @@ pub fn hanging_spawn(
     line.with(action, job).serving(role, epoch).write();
 }
 
+/// Logs that a process is no longer waited for that was only presumed to be this job.
+pub fn let_go(instance: &InstanceName, action: Action, job: JobId, pid: Option<u32>) {
+    let pid = pid.map_or_else(String::new, |pid| format!(" {pid}"));
+    let text = format!(
+        "process{pid} is still there after the time that {action} may take: it is taken for what {action} has left \
+         running, and left alone"
+    );
+    let line = Line {
+        level: Level::WARN,
+        text,
+        ..Line::new(Some(instance))
+    };
+    line.with(action, job).write();
+}
+
 /// Logs that the kernel takes no filter on notifications.
 pub fn filter_missing(filter: &Filter) {
     let line = Line {

@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, NulError, OsStr, OsString};
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::machine::job::{Job, Role};
 use crate::machine::process::EnvironmentFrom;
@@ -72,11 +73,13 @@ pub(super) fn job_variables(job: &Job) -> [(&'static str, String); 9] {
 pub(super) struct Inherited {
     variables: Vec<CString>,
     path: OsString,
+    /// Whose jobs they are.
+    daemon: CString,
 }
 
 impl Inherited {
     /// A name or value with a NUL byte, which no process can have been given, is left out.
-    pub(super) fn new(pairs: Vec<(OsString, OsString)>) -> Self {
+    pub(super) fn new(pairs: Vec<(OsString, OsString)>, daemon: &DaemonName) -> Self {
         let variables = pairs
             .iter()
             .filter_map(|(name, value)| variable(name.as_bytes(), value.as_bytes()).ok())
@@ -84,7 +87,12 @@ impl Inherited {
         let mut pairs = pairs.into_iter();
         let path = pairs.find(|(name, _)| name == "PATH");
         let path = path.map_or_else(|| DEFAULT_PATH.into(), |(_, path)| path);
-        Self { variables, path }
+        Self {
+            variables,
+            path,
+            // No path has a NUL byte.
+            daemon: variable(CONFIG_VARIABLE.as_bytes(), daemon.0.as_bytes()).unwrap_or_default(),
+        }
     }
 }
 
@@ -112,6 +120,7 @@ impl<'a> Block<'a> {
         for (name, value) in ours.chain(own) {
             variables.push(variable(name.as_bytes(), value.as_bytes())?.into());
         }
+        variables.push(Cow::Borrowed(inherited.daemon.as_c_str()));
         Ok(Self(variables))
     }
 
@@ -161,7 +170,30 @@ fn name_of(variable: &CStr) -> &[u8] {
     parts.next().unwrap_or_default()
 }
 
+/// By which the processes of one daemon's jobs are told from those of another one that has an instance of the same
+/// name: the canonical path of its configuration file, which no two daemons of one user share. Unlike its directories
+/// it stays the same when the file is edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonName(String);
+
+impl DaemonName {
+    /// The name of the daemon of this file. What is not text in the path is replaced, as it has to be in a comparison
+    /// with what `/proc` shows.
+    pub fn of(config_file: &Path) -> Self {
+        let canonical = fs::canonicalize(config_file);
+        let path = canonical.as_deref().unwrap_or(config_file);
+        Self(path.to_string_lossy().into_owned())
+    }
+
+    /// Whether a process with this environment belongs to one of its jobs.
+    pub(super) fn is_among(&self, variables: &[(String, String)]) -> bool {
+        let is_it = |(name, value): &(String, String)| name == CONFIG_VARIABLE && *value == self.0;
+        variables.iter().any(is_it)
+    }
+}
+
 /// The variables by which a job's process is found again.
+pub(super) const CONFIG_VARIABLE: &str = "KEEPSTART_CONFIG";
 pub(super) const INSTANCE_VARIABLE: &str = "KEEPSTART_INSTANCE";
 pub(super) const ROLE_VARIABLE: &str = "KEEPSTART_ROLE";
 pub(super) const EPOCH_VARIABLE: &str = "KEEPSTART_EPOCH";

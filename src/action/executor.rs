@@ -25,7 +25,7 @@ use tokio::time::sleep_until;
 
 use super::counters::ExecutorCounters;
 use super::ends::{EndOfProcess, end_of, register};
-use super::environment::Inherited;
+use super::environment::{DaemonName, Inherited};
 use super::event::ExecEvent;
 use super::launch::{Launcher, Spawned};
 use super::output::make_room;
@@ -56,6 +56,8 @@ pub struct ExecutorOptions {
     pub recorder: Arc<dyn JobRecorder>,
     /// What every job's environment begins with; see [`inherited_environment`](super::inherited_environment).
     pub environment: Vec<(OsString, OsString)>,
+    /// By which its processes are known to be this daemon's.
+    pub daemon: DaemonName,
     /// This life of the daemon; see [`JobId`].
     pub life: u32,
 }
@@ -119,7 +121,7 @@ impl Executor {
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(ExecutorError::Null)?;
         let launcher = Launcher {
-            environment: Inherited::new(options.environment),
+            environment: Inherited::new(options.environment, &options.daemon),
             output_directory: options.output_directory,
             recorder: options.recorder,
             null,
@@ -203,7 +205,7 @@ impl Executor {
     }
 
     /// Watches a process of an earlier life of the daemon; its end will be told as [`Exit::Unseen`]. To be
-    /// called within a tokio runtime. The pidfd is the one that [`find_orphan`](super::find_orphan) has opened;
+    /// called within a tokio runtime. The pidfd is the one that [`find_process`](super::find_process) has opened;
     /// without it the process is looked after by its number.
     pub fn adopt(&mut self, adopted: &Adopted, pidfd: Option<OwnedFd>) {
         self.counters.submitted += 1;
@@ -211,6 +213,12 @@ impl Executor {
             Some(pid) => self.watch(adopted.job, pid, pidfd, Kinship::Stranger),
             None => self.end(adopted.job, Exit::Unseen),
         }
+    }
+
+    /// No longer watches an adopted process, and tells nothing more of it: it may not be the job after all. Its
+    /// pidfd is kept until it ends; there is at most one such process for each instance.
+    pub fn let_go(&mut self, job: JobId) {
+        self.counters.ended += u64::from(self.runs.remove(&job).is_some());
     }
 
     /// The next thing that happens to a job; pends for ever while there is none. Cancel-safe: what has happened
@@ -317,9 +325,11 @@ impl Executor {
                 self.emptying += 1;
                 self.zombie_passes.hurry();
             }
-            Some(Run::Running { .. } | Run::Spawning { .. } | Run::Emptying { .. }) | None => {
+            Some(Run::Running { .. } | Run::Spawning { .. } | Run::Emptying { .. }) => {
                 self.end(job, exit);
             }
+            // It was let go of.
+            None => {}
         }
     }
 

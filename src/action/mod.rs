@@ -38,12 +38,12 @@ use std::time::Instant;
 use crate::machine::job::Job;
 
 pub use counters::ExecutorCounters;
-pub use environment::inherited_environment;
+pub use environment::{DaemonName, inherited_environment};
 pub use event::ExecEvent;
 pub use executor::{Executor, ExecutorError, ExecutorOptions};
-pub use orphan::{Orphan, OrphanRecord, find_orphan};
+pub use orphan::{Candidate, Candidates, Orphan, find_process};
 pub use output::{HasStarted, LogRoom, OutputCounters, OutputError, OutputFollower, OutputLine};
-pub use process::{ProcessStart, init_start};
+pub use process::{ProcessStart, age_of, init_start};
 pub use runner::Runner;
 pub use stage::staged;
 #[cfg(feature = "units")]

@@ -6,14 +6,17 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
     test_kill_process, test_kill_process_group, waitid,
 };
+use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::SIGCHLD;
 
 use crate::machine::job::{Exit, JobSignal};
@@ -25,6 +28,25 @@ pub(super) use crate::processes::ProcessStat;
 /// When PID 1 began; `None` where it may not be looked at (`hidepid`, proc(5)).
 pub fn init_start() -> Option<ProcessStart> {
     ProcessStat::read(1).ok().map(|stat| stat.start)
+}
+
+/// For how long a process that began then has been there. The time in which the system was suspended counts too.
+pub fn age_of(start: ProcessStart) -> Duration {
+    let since_boot = Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default();
+    let ticks_per_second = clock_ticks_per_second().max(1);
+    let began = Duration::from_secs(start.0 / ticks_per_second)
+        + Duration::from_secs(start.0 % ticks_per_second)
+            / u32::try_from(ticks_per_second).unwrap_or(u32::MAX);
+    since_boot.saturating_sub(began)
+}
+
+/// The user of a process: the real one, which a program that is set-user-ID keeps (`/proc/PID/status`, proc(5)).
+pub(super) fn user_of(pid: u32) -> io::Result<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next())
+        .and_then(|uid| uid.parse().ok())
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// Whose child a process is.

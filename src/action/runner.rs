@@ -65,6 +65,11 @@ impl Runner {
         self.executor.adopt(adopted, pidfd);
     }
 
+    /// No longer watches a job; see [`Executor::let_go`].
+    pub fn let_go(&mut self, job: JobId) {
+        self.executor.let_go(job);
+    }
+
     /// The next thing that happens to a job or a unit; pends for ever while there is none. Cancel-safe.
     pub async fn next(&mut self) -> ExecEvent {
         #[cfg(feature = "units")]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::output::OutputName;
-use super::{ExecEvent, Executor, ExecutorOptions, JobRecorder, ProcessStart};
+use super::{DaemonName, ExecEvent, Executor, ExecutorOptions, JobRecorder, ProcessStart};
 use crate::machine::job::{Action, Exit, InstanceId, Job, JobId, Role};
 use crate::machine::reason::Reason;
 use crate::machine::settings::{
@@ -140,6 +140,11 @@ pub(super) struct Bench {
     pub(super) directory: TempDir,
 }
 
+/// Whose jobs the bench runs.
+pub(super) fn daemon() -> DaemonName {
+    DaemonName::of(Path::new("/etc/bench.yaml"))
+}
+
 impl Bench {
     pub(super) fn new() -> Self {
         Self::with_environment(vec![("PATH".into(), "/usr/bin:/bin".into())])
@@ -156,6 +161,7 @@ impl Bench {
             output_directory,
             recorder: Arc::<Recorder>::clone(&recorder),
             environment,
+            daemon: daemon(),
             life: std::process::id(),
         })
         .unwrap();

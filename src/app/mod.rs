@@ -14,6 +14,7 @@
 //!
 //! The threads know each other only by bounded queues. A panic on any of them ends the process.
 
+mod orphans;
 mod prepare;
 mod recording;
 pub(crate) mod rights;
@@ -30,7 +31,7 @@ use tokio::runtime;
 use tokio::sync::mpsc;
 
 use crate::action::{
-    ExecutorError, ExecutorOptions, LogRoom, OutputError, OutputFollower, Runner,
+    DaemonName, ExecutorError, ExecutorOptions, LogRoom, OutputError, OutputFollower, Runner,
     inherited_environment,
 };
 use crate::bus::{ORDERS_MAX, Order, Updates};
@@ -190,6 +191,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         output_directory: paths.output_dir(),
         recorder: std::sync::Arc::new(prepare::Recorder(prepared.run_log)),
         environment: inherited_environment(),
+        daemon: DaemonName::of(&config.file),
         life,
     };
     let (updates, receiver, dropped) = Updates::channel();
@@ -247,7 +249,7 @@ struct ReactorParts {
     machine: Recorded,
     executor: ExecutorOptions,
     restored: RestoredMap,
-    orphans: prepare::Orphans,
+    orphans: orphans::Orphans,
     disk: Disk,
     updates: Updates,
     receive_buffer_bytes: Option<usize>,

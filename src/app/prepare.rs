@@ -2,20 +2,17 @@
 //! that still run. Runs once, on the main thread.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::action::{JobRecorder, OrphanRecord, ProcessStart, find_orphan, init_start};
+use crate::action::{JobRecorder, ProcessStart, init_start};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::machine::Time;
 use crate::machine::job::{Job, JobId};
-use crate::machine::message::{Adopted, RestoredMap};
+use crate::machine::message::{Identity, RestoredMap};
 use crate::machine::settings::InstanceName;
 use crate::record::{Origin, crash};
 use crate::state::run_log::Process;
@@ -24,10 +21,8 @@ use crate::state::{
     SystemStart, restore,
 };
 
+use super::orphans::{self, Orphans};
 use super::{AppError, Entered};
-
-/// The pidfd of each adopted job.
-pub(super) type Orphans = BTreeMap<JobId, OwnedFd>;
 
 /// What earlier lives left, and what makes this life the only one.
 pub(super) struct Prepared {
@@ -90,12 +85,7 @@ pub(super) fn prepare(
     };
     let mut restored = restore(names(), &run, &epochs);
     reserve_epochs(names(), &mut epochs, &mut restored);
-    let mut orphans = Orphans::new();
-    for job in run.in_flight.values() {
-        if let Some(pidfd) = take_up(job, &mut restored, &run_log) {
-            orphans.insert(job.job, pidfd);
-        }
-    }
+    let orphans = orphans::take_up(config, &run_log, &run, &mut restored);
     Ok(Prepared {
         run_log: Arc::new(run_log),
         epochs,
@@ -156,40 +146,6 @@ fn reserve_epochs<'a>(
     }
 }
 
-/// Finds out what has become of a job that an earlier life began; gives back the pidfd of one that is adopted.
-fn take_up(job: &InFlight, restored: &mut RestoredMap, run_log: &RunLog) -> Option<OwnedFd> {
-    let process = job
-        .process
-        .map(|process| (process.pid, ProcessStart(process.start_ticks)));
-    let orphan = find_orphan(&OrphanRecord {
-        job: job.job,
-        process,
-    });
-    // The instance may have gone from the file; a reload may bring it back.
-    let instance = restored.entry(job.instance.clone()).or_default();
-    match orphan {
-        Some(orphan) => {
-            instance.adopted = Some(Adopted {
-                job: job.job,
-                action: job.action,
-                role: job.role,
-                epoch: job.epoch,
-                reason: job.reason,
-                pid: orphan.pid,
-                // The machine's time counts from the boot as well.
-                started: Time::from_start(job.started_monotonic()),
-                deadline: Time::from_start(job.deadline_monotonic),
-            });
-            orphan.pidfd
-        }
-        None => {
-            instance.interrupted |= job.action.changes_service();
-            recorded(run_log.ended(job.job));
-            None
-        }
-    }
-}
-
 /// Notes jobs in the run record, on the spawner threads.
 pub(super) struct Recorder(pub(super) Arc<RunLog>);
 
@@ -204,6 +160,7 @@ impl JobRecorder for Recorder {
             reason: job.reason,
             deadline_monotonic: monotonic() + job.command.timeout,
             timeout: job.command.timeout,
+            identity: Identity::Recorded,
             process: None,
         }));
     }
@@ -245,7 +202,7 @@ pub(super) fn life() -> u32 {
     u32::try_from(number & 0xffff_ffff).unwrap_or(1)
 }
 
-fn recorded(result: Result<(), RunLogError>) {
+pub(super) fn recorded(result: Result<(), RunLogError>) {
     if let Err(error) = result {
         let error = anyhow::Error::from(error);
         tracing::error!("{error:#}; a restart of the daemon would know less");
@@ -257,7 +214,7 @@ fn say(finding: &Finding) {
 }
 
 /// `CLOCK_MONOTONIC`, which all processes of this boot share.
-fn monotonic() -> Duration {
+pub(super) fn monotonic() -> Duration {
     let now = clock_gettime(ClockId::Monotonic);
     Duration::try_from(now).unwrap_or_default()
 }

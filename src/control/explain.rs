@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::advice::advice;
 use super::peer::CommandLines;
 use super::status::{Freshness, InstanceStatus, KernelStatus, millis};
-use super::why::Span;
+use super::why::{PRESUMED, Span};
 use crate::machine::Time;
 use crate::machine::job::{Action, Role};
 use crate::machine::reason::Next;
@@ -84,6 +84,8 @@ pub enum RuleKind {
     CancelAfter,
     /// How long a job may run (`timeout`).
     Timeout,
+    /// Nothing is run beside a process that may be a job whose record is lost.
+    Presumed,
     /// How long a job that was told to end may take (`kill-after`).
     KillAfter,
     /// What runs is what the role wants.
@@ -194,6 +196,7 @@ fn present_rule(view: &InstanceView, now: Time) -> Rule {
             };
             (RuleKind::UnknownStop, what, *stop_at)
         }
+        Next::JobPresumed { until } => (RuleKind::Presumed, PRESUMED.into(), Some(*until)),
         Next::JobRuns { .. } | Next::JobOverdue { .. } | Next::JobEnding { .. } => job_rule(view),
         Next::WaitsForPlace { before } => {
             let what = format!(

@@ -245,6 +245,8 @@ pub enum NextKind {
     LossHeld,
     /// The running job ends, or is told to.
     JobRuns,
+    /// A process that may be a job of an earlier life ends, or is let go of.
+    JobPresumed,
     /// The running job is cancelled.
     JobOverdue,
     /// The running job, told to end, is killed.
@@ -364,6 +366,7 @@ fn next_status(next: &Next, now: Time) -> NextStatus {
         Next::GainHeld { until } => (NextKind::GainHeld, Some(*until)),
         Next::LossHeld { until } => (NextKind::LossHeld, Some(*until)),
         Next::JobRuns { deadline } => (NextKind::JobRuns, Some(*deadline)),
+        Next::JobPresumed { until } => (NextKind::JobPresumed, Some(*until)),
         Next::JobOverdue { cancel_at } => (NextKind::JobOverdue, Some(*cancel_at)),
         Next::JobEnding { kill_at } => (NextKind::JobEnding, *kill_at),
         Next::WaitsForPlace { .. } => (NextKind::WaitsForPlace, None),

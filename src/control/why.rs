@@ -58,6 +58,10 @@ fn service_clause(status: &InstanceStatus) -> &'static str {
     }
 }
 
+/// The rule by which a process is waited for that may be a job.
+pub const PRESUMED: &str = "the record of what ran is lost or torn, and a process has the environment of a job: \
+    nothing is run beside it until it ends, or until the job's timeout; it is never signalled";
+
 /// A job without a process for longer than this is said to hang in its exec.
 const EXEC_HANGS_AFTER_MS: u64 = 1_000;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Action, InstanceId, JobId, Knowledge, LastJob, Means, Outcome, Role};
-use super::message::{Adopted, Output, Restored};
+use super::message::{Adopted, Identity, Output, Restored};
 use super::reason::{Cause, Next, Reason};
 use super::role::{Hold, RoleMachine};
 use super::settings::{InstanceSettings, Release};
@@ -85,6 +85,8 @@ pub(crate) struct Running {
     pub(crate) pid: Option<u32>,
     pub(crate) means: Means,
     pub(crate) adopted: bool,
+    #[serde(default)]
+    pub(crate) identity: Identity,
     /// A unit has changed since it began: what a question brings may be older than the change.
     pub(crate) outdated: bool,
     pub(crate) timeout: Duration,
@@ -181,6 +183,7 @@ impl Instance {
                 pid: Some(adopted.pid),
                 means: Means::Process,
                 adopted: true,
+                identity: adopted.identity,
                 outdated: false,
                 timeout: command(adopted).map_or(Duration::ZERO, |one| one.timeout),
                 kill_after: command(adopted).map_or(Duration::ZERO, |one| one.kill_after),
@@ -317,6 +320,9 @@ impl Instance {
     pub(crate) fn next(&self, ending: bool, before: Option<u32>, decided_at: Time) -> Next {
         if let Some(job) = &self.job {
             return match job.phase {
+                Phase::Running { deadline, .. } if job.identity == Identity::Presumed => {
+                    Next::JobPresumed { until: deadline }
+                }
                 Phase::Running {
                     cancel_at: Some(cancel_at),
                     deadline,

@@ -11,7 +11,7 @@ use super::job::{
 };
 use super::kernel::{KernelDump, KernelEvent, Watched};
 use super::reason::{Cause, Reason};
-pub use super::restored::{Adopted, Restored, RestoredMap};
+pub use super::restored::{Adopted, Identity, Restored, RestoredMap};
 use super::settings::{InstanceName, Settings};
 use super::time::Time;
 use super::unit::UnitName;
@@ -87,6 +87,18 @@ pub enum Output {
         signal: JobSignal,
         /// What the job will be counted as.
         because: Outcome,
+    },
+    /// A process that is only presumed to be this job has outlived the job's time: it is no longer waited for, and left
+    /// alone. No answer.
+    LetGo {
+        /// Which job.
+        job: JobId,
+        /// Whose.
+        instance: InstanceName,
+        /// Which action.
+        action: Action,
+        /// The process; `None` for none that is known.
+        pid: Option<u32>,
     },
     /// Note on disk that epochs up to this one may have been used; answer with `EpochsReserved`.
     ReserveEpochs {

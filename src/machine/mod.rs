@@ -181,6 +181,8 @@ impl Machine {
                     if let Some(instance) = self.instances.get_mut(&id) {
                         instance.timeout(timer, &mut self.shared, now);
                     }
+                    // It may have let go of the job that an instance on its leave was waiting for.
+                    self.bury(id);
                 }
             }
         }

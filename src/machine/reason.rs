@@ -196,6 +196,11 @@ pub enum Next {
         /// When it is told to end.
         deadline: Time,
     },
+    /// A process is there that may be a job of an earlier life: nothing is run beside it.
+    JobPresumed {
+        /// When it is let go of.
+        until: Time,
+    },
     /// A job is running that the role has turned against.
     JobOverdue {
         /// When it is cancelled.
@@ -268,6 +273,9 @@ impl fmt::Display for Next {
             }
             Self::LossHeld { .. } => f.write_str("BACKUP, once hold-on-loss is over"),
             Self::JobRuns { .. } => f.write_str("look again when the running job ends"),
+            Self::JobPresumed { .. } => f.write_str(
+                "look again when the process ends that may be a job of an earlier life, or when its time is up",
+            ),
             Self::JobOverdue { .. } => {
                 f.write_str("cancel the running job, because the role has turned against it")
             }

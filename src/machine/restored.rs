@@ -36,6 +36,19 @@ impl Restored {
     }
 }
 
+/// How sure it is that a process is the job that it was taken up as.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// The record says that it was in flight.
+    #[default]
+    Recorded,
+    /// Its environment says so, where the record does not tell of the process; but a service that the script has left
+    /// behind may have the same. Nothing is run beside it while it may still be the job; but it is never signalled, and
+    /// when its time is up it is let go of.
+    Presumed,
+}
+
 /// A job that an earlier life of the daemon began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
@@ -51,6 +64,9 @@ pub struct Adopted {
     pub reason: Reason,
     /// Its process.
     pub pid: u32,
+    /// How sure that is.
+    #[serde(default)]
+    pub identity: Identity,
     /// When it was handed to the executor of that life.
     pub started: Time,
     /// When it has to be told to end.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::job::{Action, Exit, InstanceId, Job, JobId, Knowledge, Role};
 use super::kernel::{Address, AddressKey, KernelDump, KernelEvent};
-use super::message::{Adopted, Event, Input, Output, Restored, RestoredMap};
+use super::message::{Adopted, Event, Identity, Input, Output, Restored, RestoredMap};
 use super::reason::{Next, Reason};
 use super::settings::{
     ActionSettings, Arguments, Command, Debounce, InstanceName, InstanceSettings, NicNeverSeen,
@@ -16,6 +16,7 @@ use super::settings::{
 use super::{Machine, Time};
 
 mod links;
+mod presumed;
 
 fn at(ms: u64) -> Time {
     Time::from_start(Duration::from_millis(ms))
@@ -173,6 +174,7 @@ fn event(output: &Output) -> Option<&Event> {
         | Output::ReserveEpochs { .. }
         | Output::Remember { .. }
         | Output::RememberNic { .. }
+        | Output::LetGo { .. }
         | Output::Changed(_)
         | Output::Gone(_)
         | Output::Finished => None,
@@ -287,6 +289,7 @@ fn an_adopted_job_past_its_deadline_is_told_to_end_at_once() {
         epoch: 41,
         reason: Reason::RoleGained,
         pid: 4_711,
+        identity: Identity::Recorded,
         started: at(2),
         deadline: at(5),
     };
@@ -346,6 +349,7 @@ fn a_job_of_an_instance_that_was_not_configured_is_waited_for_when_it_comes() {
         epoch: 41,
         reason: Reason::RoleGained,
         pid: 4_711,
+        identity: Identity::Recorded,
         started: at(2),
         deadline: at(50_000),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::instance::{Instance, Phase, Plan, Rest, Running, Wish};
 use super::job::{Action, Exit, Job, JobSignal, Knowledge, LastJob, Outcome};
 use super::judge;
-use super::message::{Event, Output};
+use super::message::{Event, Identity, Output};
 use super::reason::Reason;
 use super::shared::Shared;
 use super::time::Time;
@@ -159,6 +159,7 @@ impl Instance {
             pid: None,
             means: command.run.means(),
             adopted: false,
+            identity: Identity::Recorded,
             outdated: false,
             timeout: command.timeout,
             kill_after: command.kill_after,
@@ -200,6 +201,11 @@ impl Instance {
         let Phase::Running { cancel_at, .. } = &mut job.phase else {
             return;
         };
+        match job.identity {
+            Identity::Recorded => {}
+            // Whatever the role wants by now: it may be a stranger, and it ends by itself or is let go of.
+            Identity::Presumed => return,
+        }
         let against = match (job.action, wish) {
             (Action::Start, Wish::Rest(_)) | (Action::Stop, Wish::Run) => Some(after),
             // The stop that is due does not wait for an answer that cannot change it. A question of an earlier
@@ -234,7 +240,9 @@ impl Instance {
                 deadline,
                 cancel_at,
             } => {
-                if *deadline <= now {
+                if *deadline <= now && job.identity == Identity::Presumed {
+                    self.let_go(shared, now);
+                } else if *deadline <= now {
                     let timeout = job.timeout;
                     self.end_job(Outcome::TimedOut { timeout }, shared, now);
                 } else if cancel_at.is_some_and(|at| at <= now) {
@@ -249,6 +257,19 @@ impl Instance {
             Phase::Ending { .. } => {}
         }
         self.settle(shared, now);
+    }
+
+    /// No longer waits for a process that is only presumed to be the job: the job would have been told to end by now,
+    /// and this one may be what it has left behind. What came of the job nobody saw.
+    fn let_go(&mut self, shared: &mut Shared, now: Time) {
+        let Some(job) = &self.job else { return };
+        shared.outbox.act(Output::LetGo {
+            job: job.id,
+            instance: self.settings.name.clone(),
+            action: job.action,
+            pid: job.pid,
+        });
+        self.ended(Exit::Unseen, shared, now);
     }
 
     /// Tells the running job to end.

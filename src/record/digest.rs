@@ -56,6 +56,9 @@ impl Digest {
             Output::Signal { job, signal, .. } => {
                 self.text("signal").job(*job).text(signal.as_str());
             }
+            Output::LetGo { job, .. } => {
+                self.text("let-go").job(*job);
+            }
             Output::Finished => {
                 self.text("finished");
             }

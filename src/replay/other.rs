@@ -92,6 +92,7 @@ impl Other {
                 | Output::WatchUnits(_)
                 | Output::Start(_)
                 | Output::Signal { .. }
+                | Output::LetGo { .. }
                 | Output::ReserveEpochs { .. }
                 | Output::Remember { .. }
                 | Output::RememberNic { .. }
@@ -369,6 +370,7 @@ impl World<'_> {
                 .extend(Decision::of(self.now, Arc::unwrap_or_clone(event))),
             Output::Watch(_)
             | Output::WatchUnits(_)
+            | Output::LetGo { .. }
             | Output::Remember { .. }
             | Output::RememberNic { .. }
             | Output::Changed(_)

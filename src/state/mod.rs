@@ -19,7 +19,7 @@ pub use files::Finding;
 pub use lock::{Holder, Lock, LockError, Pidfile};
 pub use paths::{Caller, Paths, PathsError};
 pub use register::Registration;
-pub use run_log::{InFlight, RunLog, RunLogError, RunState, SystemStart};
+pub use run_log::{Found, InFlight, RunLog, RunLogError, RunState, SystemStart};
 
 use crate::machine::message::{Restored, RestoredMap};
 use crate::machine::settings::InstanceName;

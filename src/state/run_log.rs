@@ -81,6 +81,17 @@ pub struct RunLogError {
 #[derive(Debug)]
 pub struct RunLog {
     inner: Mutex<Inner>,
+    found: Found,
+}
+
+/// What there was when the record was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A record that tells of every job of earlier lives that may still run.
+    Whole,
+    /// None, or a damaged one: jobs may run of which it does not tell. It was never written, was removed, or is
+    /// where an earlier life of the daemon had its directory.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -106,13 +117,13 @@ impl RunLog {
     pub fn open(path: &Path, start: &SystemStart) -> (Self, RunState, Vec<Finding>) {
         let mut findings = Vec::new();
         let read = match files::read(path) {
-            Ok(Some(bytes)) => parse(&bytes, start),
-            Ok(None) => Ok(RunState::default()),
+            Ok(Some(bytes)) => parse(&bytes, start).map(|state| (state, Found::Whole)),
+            Ok(None) => Ok((RunState::default(), Found::Lost)),
             Err(error) => Err(damaged(RunState::default(), error.to_string())),
         };
-        let state = read.unwrap_or_else(|damage| {
+        let (state, found) = read.unwrap_or_else(|damage| {
             findings.push(files::set_aside(path, damage.why));
-            damage.rest
+            (damage.rest, Found::Lost)
         });
         let mut inner = Inner {
             path: path.to_owned(),
@@ -127,11 +138,17 @@ impl RunLog {
         }
         let log = Self {
             inner: Mutex::new(inner),
+            found,
         };
         (log, state, findings)
     }
 
-    /// Notes a job that is about to be spawned.
+    /// What there was when it was opened.
+    pub fn found(&self) -> Found {
+        self.found
+    }
+
+    /// Notes a job that is about to be spawned, or one of an earlier life that is not in the record.
     pub fn intent(&self, job: InFlight) -> Result<(), RunLogError> {
         self.lock().append(Record::Intent(job))
     }

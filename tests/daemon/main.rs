@@ -22,6 +22,7 @@ mod held;
 mod hooks;
 mod leftovers;
 mod logging;
+mod lost;
 mod netlink;
 mod order;
 mod overrun;

@@ -6,16 +6,16 @@ use std::fs;
 use crate::netns::{self, ip};
 use crate::world::{VIP, World, is_alive, ms, pause};
 
-fn add_vip() {
+pub(crate) fn add_vip() {
     ip(&format!("addr add {VIP}/32 dev lo"));
 }
 
-fn del_vip() {
+pub(crate) fn del_vip() {
     ip(&format!("addr del {VIP}/32 dev lo"));
 }
 
 /// A service whose start takes until the file `go` is there.
-fn slow_world(more: &str) -> World {
+pub(crate) fn slow_world(more: &str) -> World {
     let world = World::new();
     world.service("while ! test -e HERE/go; do sleep 0.05; done");
     world.config(&format!(
@@ -25,7 +25,7 @@ fn slow_world(more: &str) -> World {
 }
 
 /// Starts a daemon on the MASTER and kills it while its start script runs; returns that script's process.
-fn killed_in_the_middle_of_a_start(world: &World) -> u32 {
+pub(crate) fn killed_in_the_middle_of_a_start(world: &World) -> u32 {
     add_vip();
     let daemon = world.daemon();
     world.until("the start begins", || world.lines("hooks").len() == 1);

@@ -322,6 +322,10 @@ impl World {
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
+    pub(crate) fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }

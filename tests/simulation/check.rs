@@ -137,6 +137,7 @@ impl World {
             | Output::ReserveEpochs { .. }
             | Output::Remember { .. }
             | Output::RememberNic { .. }
+            | Output::LetGo { .. }
             | Output::Changed(_)
             | Output::Gone(_)
             | Output::Finished => Ok(()),
@@ -352,6 +353,10 @@ impl World {
 /// A loss is acted on at once.
 fn check_loss(view: &InstanceView) -> Verdict {
     let ending = matches!(view.next, Next::JobEnding { .. });
+    if matches!(view.next, Next::JobPresumed { .. }) {
+        // It may be a stranger: nothing is done to it, and nothing beside it.
+        return Ok(());
+    }
     let acted = match view.job.as_ref().map(|job| job.action) {
         None => view.knowledge == Knowledge::Stopped,
         Some(Action::Stop) => true,

@@ -22,6 +22,7 @@ impl World {
             | Output::ReserveEpochs { .. }
             | Output::Remember { .. }
             | Output::RememberNic { .. }
+            | Output::LetGo { .. }
             | Output::Changed(_)
             | Output::Gone(_)
             | Output::Finished => {}
@@ -112,6 +113,7 @@ impl World {
             Next::GainHeld { .. } => Kind::SawGainHeld,
             Next::LossHeld { .. } => Kind::SawLossHeld,
             Next::JobRuns { .. } => Kind::SawJobRuns,
+            Next::JobPresumed { .. } => Kind::SawJobPresumed,
             Next::JobOverdue { .. } => Kind::SawJobOverdue,
             Next::JobEnding { .. } => Kind::SawJobEnding,
             Next::WaitsForPlace { .. } => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use keepstart::machine::job::{Action, Job, JobId, Knowledge, Role};
-use keepstart::machine::message::{Adopted, Restored, RestoredMap};
+use keepstart::machine::message::{Adopted, Identity, Restored, RestoredMap};
 use keepstart::machine::reason::Reason;
 use keepstart::machine::settings::InstanceName;
 use keepstart::machine::{EPOCH_BLOCK, Time};
@@ -41,6 +41,23 @@ struct InFlight {
     reason: Reason,
     started: Time,
     deadline: Time,
+    identity: Identity,
+}
+
+impl InFlight {
+    fn adopted(self, pid: u32) -> Adopted {
+        Adopted {
+            job: self.job,
+            action: self.action,
+            role: self.role,
+            epoch: self.epoch,
+            reason: self.reason,
+            pid,
+            identity: self.identity,
+            started: self.started,
+            deadline: self.deadline,
+        }
+    }
 }
 
 impl Disk {
@@ -57,6 +74,7 @@ impl Disk {
             reason: job.reason,
             started: now,
             deadline: now + job.command.timeout,
+            identity: Identity::Recorded,
         });
     }
 
@@ -85,7 +103,8 @@ impl Disk {
         grows
     }
 
-    /// What a new life of the daemon is given. What a damaged record has lost is forgotten in `seen` too.
+    /// What a new life of the daemon is given. What a damaged record has lost is forgotten in `seen` too; a job that it
+    /// has lost is found by its environment, which proves nothing.
     pub(crate) fn restored(
         &mut self,
         scripts: &Scripts,
@@ -95,46 +114,43 @@ impl Disk {
     ) -> RestoredMap {
         let mut map = RestoredMap::new();
         for (name, record) in &mut self.records {
-            let in_flight = record.job.take();
-            let live = scripts
-                .of(name)
-                .and_then(|(job, one)| Some((*job, one.pid?)));
-            let adopted = in_flight.and_then(|one| {
-                let (_, pid) = live.filter(|(other, _)| *other == one.job)?;
-                Some(Adopted {
-                    job: one.job,
-                    action: one.action,
-                    role: one.role,
-                    epoch: one.epoch,
-                    reason: one.reason,
-                    pid,
-                    started: one.started,
-                    deadline: one.deadline,
-                })
-            });
-            if adopted.is_some() {
-                record.job = in_flight;
-            }
+            let mut in_flight = record.job.take();
             // What was used beyond the reservation was announced, or was the first, and may be used again.
             record.used = record.used.min(record.reserved);
             let epoch = record.reserved;
             if choices.chance(700) {
                 record.reserved += EPOCH_BLOCK;
             }
-            let damaged = choices.chance(50);
+            // More often where it matters most: a third of the jobs in flight is lost with the rest.
+            let loses = |job: &InFlight| job.job.number.is_multiple_of(3);
+            let damaged = choices.chance(50) || in_flight.as_ref().is_some_and(loses);
             if damaged {
                 tally.count(Kind::RecordDamaged);
+                // Whoever opens a damaged record notes that for as long as nothing better is known.
+                record.knowledge = Some(Knowledge::Maybe);
                 record.nic_seen = None;
                 seen.remove(name);
+            }
+            if let Some(job) = in_flight.as_mut().filter(|job| loses(job)) {
+                job.identity = Identity::Presumed;
+            }
+            let live = scripts
+                .of(name)
+                .and_then(|(job, one)| Some((*job, one.pid?)));
+            let adopted = in_flight.and_then(|one| {
+                let (_, pid) = live.filter(|(other, _)| *other == one.job)?;
+                Some(one.adopted(pid))
+            });
+            if let Some(adopted) = &adopted {
+                record.job = in_flight;
+                if adopted.identity == Identity::Presumed {
+                    tally.count(Kind::JobPresumed);
+                }
             }
             map.insert(
                 name.clone(),
                 Restored {
-                    knowledge: if damaged {
-                        Some(Knowledge::Maybe)
-                    } else {
-                        record.knowledge
-                    },
+                    knowledge: record.knowledge,
                     interrupted: in_flight.is_some() && adopted.is_none(),
                     adopted,
                     nic_seen: record.nic_seen.clone(),

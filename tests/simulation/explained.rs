@@ -111,6 +111,7 @@ impl World {
                 Some(Action::Stop) => view.role == Role::Master,
                 Some(Action::IsRunning) | None => false,
             },
+            RuleKind::Presumed => view.job.as_ref().is_some_and(|job| job.adopted),
             RuleKind::Timeout | RuleKind::KillAfter => action.is_some(),
             RuleKind::Content => {
                 let fits = match view.role {

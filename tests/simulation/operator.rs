@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keepstart::machine::Machine;
-use keepstart::machine::message::Input;
+use keepstart::machine::job::{Action, JobId};
+use keepstart::machine::message::{Identity, Input};
 use keepstart::machine::settings::Settings;
 
 use crate::agenda::Happening;
@@ -114,6 +115,11 @@ impl World {
             &mut nics_seen,
         );
         self.count_nics_gone(&nics_seen);
+        for one in restored.values().filter_map(|one| one.adopted.as_ref()) {
+            if let Some(process) = self.scripts.processes.get_mut(&one.job) {
+                process.identity = one.identity;
+            }
+        }
         self.note("   a new life with", &restored);
         self.tally.count(Kind::DaemonBegins);
         for one in restored.values() {
@@ -139,6 +145,25 @@ impl World {
             daemon.told.look(&self.settings, self.now);
         }
         self.drain()
+    }
+
+    /// The daemon no longer waits for a process. Its outcome is as unknown as that of any that ends unseen.
+    pub(crate) fn let_go(&mut self, job: JobId) -> Verdict {
+        self.tally.count(Kind::JobLetGo);
+        let process = match self.scripts.let_go(job) {
+            Some(one) if one.identity == Identity::Presumed && one.deadline <= self.now => one,
+            other => return Err(format!("{job} is let go of: {other:?}")),
+        };
+        self.disk.ended(&process.instance);
+        if let Some(daemon) = self.daemon.as_mut() {
+            let after = match process.action {
+                Action::Start => &mut daemon.check.half_started,
+                Action::IsRunning => &mut daemon.check.unanswered,
+                Action::Stop => return Ok(()),
+            };
+            after.insert(process.instance);
+        }
+        Ok(())
     }
 
     /// A nic that is not there at the beginning of a life, and is known to have been there.

@@ -46,13 +46,18 @@ impl World {
         }
         let job_runs = matches!(
             view.next,
-            Next::JobRuns { .. } | Next::JobOverdue { .. } | Next::JobEnding { .. }
+            Next::JobRuns { .. }
+                | Next::JobPresumed { .. }
+                | Next::JobOverdue { .. }
+                | Next::JobEnding { .. }
         );
         if job_runs != view.job.is_some() {
             return Err(format!("says '{text}' with the job {:?}", view.job));
         }
         let promised = match &view.next {
-            Next::GainHeld { until } | Next::LossHeld { until } => Some(*until),
+            Next::GainHeld { until } | Next::LossHeld { until } | Next::JobPresumed { until } => {
+                Some(*until)
+            }
             Next::JobRuns { deadline } => Some(*deadline),
             Next::JobOverdue { cancel_at } => Some(*cancel_at),
             Next::JobEnding { kill_at } => *kill_at,
@@ -92,6 +97,7 @@ impl World {
             }
             Next::Ending => daemon.ending || view.leaving,
             Next::JobRuns { .. }
+            | Next::JobPresumed { .. }
             | Next::JobOverdue { .. }
             | Next::JobEnding { .. }
             | Next::RetryAt { .. } => true,

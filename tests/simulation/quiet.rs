@@ -87,6 +87,7 @@ impl World {
                 Next::JobRuns { .. } => one.is_running.is_some(),
                 Next::GainHeld { .. }
                 | Next::LossHeld { .. }
+                | Next::JobPresumed { .. }
                 | Next::JobOverdue { .. }
                 | Next::JobEnding { .. }
                 | Next::WaitsForPlace { .. }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keepstart::machine::Time;
 use keepstart::machine::job::{Action, Exit, Job, JobId, JobSignal, Means};
+use keepstart::machine::message::Identity;
 use keepstart::machine::settings::InstanceName;
 
 use crate::agenda::{Agenda, Happening};
@@ -53,6 +54,8 @@ pub(crate) struct Process {
     /// The life of the daemon that watches it.
     pub(crate) life: u32,
     pub(crate) adopted: bool,
+    /// What the daemon that adopted it had to go by.
+    pub(crate) identity: Identity,
     /// Whether it is a script; what systemd does has no process and outlives the daemon that asked for it.
     means: Means,
     /// What it is still going to make of the service.
@@ -133,6 +136,7 @@ impl Scripts {
             action: job.action,
             life: job.id.life,
             adopted: false,
+            identity: Identity::Recorded,
             means: job.command.run.means(),
             to_come: match job.action {
                 Action::Start => Some(Service::Running),
@@ -308,6 +312,11 @@ impl Scripts {
             process.react(id, choices, agenda, now);
         }
         true
+    }
+
+    /// The daemon no longer waits for it: so it is no script, but something that does nothing to the service.
+    pub(crate) fn let_go(&mut self, id: JobId) -> Option<Process> {
+        self.processes.remove(&id)
     }
 
     /// The daemon has been killed: what was not spawned yet never will be.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use keepstart::machine::job::InstanceId;
 use keepstart::machine::kernel::Links;
-use keepstart::machine::message::{Input, Output, RestoredMap};
+use keepstart::machine::message::{Identity, Input, Output, RestoredMap};
 use keepstart::machine::settings::{InstanceName, Settings};
 use keepstart::machine::unit::UnitName;
 use keepstart::machine::{Machine, Time};
@@ -350,11 +350,16 @@ impl World {
                     .begin(job, &mut self.choices, &mut self.agenda, now);
             }
             Output::Signal { job, signal, .. } => {
+                let process = self.scripts.processes.get(job);
+                if process.is_some_and(|one| one.identity == Identity::Presumed) {
+                    return Err(format!("{job} is signalled and may be a stranger"));
+                }
                 let (choices, agenda) = (&mut self.choices, &mut self.agenda);
                 if !self.scripts.signal(*job, *signal, choices, agenda, now) {
                     return Err(format!("{job} is signalled and does not run"));
                 }
             }
+            Output::LetGo { job, .. } => return self.let_go(*job),
             Output::ReserveEpochs {
                 instance,
                 name,

@@ -1,6 +1,6 @@
 //! Tests of `action/environment`.
 
-use super::super::testing::{job, with_settings};
+use super::super::testing::{daemon, job, with_settings};
 use super::*;
 use crate::machine::job::Action;
 use crate::machine::settings::Command;
@@ -90,10 +90,10 @@ fn keepalived_knows_these_states() {
 
 #[test]
 fn the_nearest_path_is_searched() {
-    let inherited = Inherited::new(vec![("PATH".into(), "/inherited".into())]);
+    let inherited = Inherited::new(vec![("PATH".into(), "/inherited".into())], &daemon());
     assert_eq!(search_path(&start(), &inherited), "/inherited");
     assert_eq!(
-        search_path(&start(), &Inherited::new(Vec::new())),
+        search_path(&start(), &Inherited::new(Vec::new(), &daemon())),
         DEFAULT_PATH
     );
     let own = with_settings(start(), |settings| {
@@ -107,7 +107,7 @@ fn the_nearest_path_is_searched() {
 fn each_name_stands_once_in_the_block() {
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let inherited = ["HOME", "LANG", "ODD"].map(|name| (name.into(), "inherited".into()));
-    let inherited = Inherited::new(inherited.to_vec());
+    let inherited = Inherited::new(inherited.to_vec(), &daemon());
     let job = with_settings(start(), |settings| {
         settings.environment = vec![pair("LANG", "a=b")];
     });
@@ -122,6 +122,7 @@ fn each_name_stands_once_in_the_block() {
     assert_eq!(of("HOME"), ["inherited"]);
     assert_eq!(of("LANG"), ["a=b"]);
     assert_eq!(of("KEEPSTART_EPOCH"), ["7"]);
+    assert_eq!(of("KEEPSTART_CONFIG"), ["/etc/bench.yaml"]);
     let bad = with_settings(start(), |settings| {
         settings.environment = vec![pair("A", "\0")];
     });

@@ -113,6 +113,7 @@ async fn the_environment_is_exactly_this() {
         "KEEPSTART_ACTION=start",
         "KEEPSTART_REASON=the role was gained",
         "KEEPSTART_EPOCH=7",
+        "KEEPSTART_CONFIG=/etc/bench.yaml",
         "MINE=a b",
         &id,
     ]);

@@ -42,11 +42,11 @@ pub use room::LogRoom;
 /// life of the daemon and the next. At most 134 bytes, of the 255 that a name may have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct OutputName {
-    instance: String,
-    action: Action,
+    pub(super) instance: String,
+    pub(super) action: Action,
     /// The role and the epoch that the job serves.
-    serves: Option<(Role, u64)>,
-    job: JobId,
+    pub(super) serves: Option<(Role, u64)>,
+    pub(super) job: JobId,
 }
 
 impl OutputName {
@@ -83,7 +83,7 @@ impl OutputName {
     }
 
     /// The name of the job that a process with this environment belongs to.
-    fn among(variables: &[(String, String)]) -> Option<Self> {
+    pub(super) fn among(variables: &[(String, String)]) -> Option<Self> {
         let get = |name: &str| {
             let found = variables.iter().find(|(known, _)| known == name);
             found.map(|(_, value)| value)

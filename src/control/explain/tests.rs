@@ -73,6 +73,11 @@ fn every_next_step_has_the_rule_that_it_follows() {
             "1m30s (timeout)",
         ),
         (
+            Next::JobPresumed { until: at },
+            RuleKind::Presumed,
+            "it is never signalled",
+        ),
+        (
             Next::JobOverdue { cancel_at: at },
             RuleKind::CancelAfter,
             "10s (start-cancel-after)",

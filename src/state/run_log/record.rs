@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::job::{Action, JobId, Knowledge, Role};
+use crate::machine::message::Identity;
 use crate::machine::reason::Reason;
 use crate::machine::settings::InstanceName;
 
@@ -33,9 +34,17 @@ pub struct InFlight {
     pub deadline_monotonic: Duration,
     /// How long it may run in all.
     pub timeout: Duration,
+    /// How sure it is that the process is the job.
+    #[serde(default, skip_serializing_if = "is_recorded")]
+    pub identity: Identity,
     /// Its process; `None`: the daemon was killed before it could note it, or there never was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Process>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_recorded(identity: &Identity) -> bool {
+    *identity == Identity::Recorded
 }
 
 /// The reason of a job in a record of a daemon that did not note it.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::machine::job::{Action, Role};
+use crate::machine::message::Identity;
 use crate::machine::reason::Reason;
 
 fn boot() -> BootId {
@@ -37,6 +38,7 @@ fn job(number: u64, instance: &str, action: Action) -> InFlight {
         reason: Reason::RoleGained,
         deadline_monotonic: Duration::from_nanos(90_000_000_001),
         timeout: Duration::from_secs(90),
+        identity: Identity::Recorded,
         process: None,
     }
 }

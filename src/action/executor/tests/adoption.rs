@@ -5,6 +5,7 @@ use std::process::{Command as Process, Stdio};
 use super::*;
 use crate::action::process::open_pidfd;
 use crate::machine::job::Role;
+use crate::machine::message::Identity;
 use crate::machine::reason::Reason;
 use crate::machine::time::Time;
 
@@ -29,6 +30,7 @@ fn adopted(pid: u32) -> Adopted {
         epoch: 7,
         reason: Reason::RoleGained,
         pid,
+        identity: Identity::Recorded,
         started: Time::ZERO,
         deadline: Time::ZERO,
     }
@@ -82,4 +84,21 @@ async fn what_an_adopted_process_left_is_not_signalled_without_a_pidfd_either() 
     bench.executor.signal(adopted(pid).job, JobSignal::Kill);
     assert_eq!(bench.ended().await, (adopted(pid).job, Exit::Unseen));
     assert!(is_alive(left));
+}
+
+#[tokio::test]
+async fn a_process_that_is_let_go_of_is_left_alone_and_not_heard_of_again() {
+    let mut bench = Bench::new();
+    let pid = foreign("sleep 1000; true");
+    let reaper = Reaper(pid);
+    bench.executor.adopt(&adopted(pid), open_pidfd(pid));
+    bench.executor.let_go(adopted(pid).job);
+    bench.executor.signal(adopted(pid).job, JobSignal::Kill);
+    assert!(bench.executor.is_idle());
+    assert!(is_alive(pid));
+    drop(reaper);
+    until("it is gone", || !is_alive(pid)).await;
+    assert!(bench.is_quiet_for(Duration::from_millis(200)).await);
+    let counters = bench.executor.counters();
+    assert_eq!((counters.submitted, counters.ended), (1, 1));
 }

@@ -1,0 +1,165 @@
+//! The run record lost while a script of a killed daemon runs: the script is found by its environment, and what only
+//! looks like it is left alone.
+
+use std::fs;
+use std::process::Stdio;
+
+use crate::netns;
+use crate::restart::{add_vip, del_vip, killed_in_the_middle_of_a_start, slow_world};
+use crate::world::{Daemon, VIP, World, is_alive, ms, pause};
+
+/// The new daemon runs nothing beside the script of the old one, of which it has no record.
+fn waits_beside(world: &World, pid: u32) {
+    world.until("the address is seen", || {
+        world.instance("default")["role"] == "MASTER"
+    });
+    let instance = world.instance("default");
+    assert_eq!(instance["job"]["pid"], pid, "{instance:#}\n{}", world.log());
+    assert_eq!(instance["job"]["adopted"], true, "{instance:#}");
+    assert_eq!(instance["next"]["kind"], "job-presumed", "{instance:#}");
+    // Long enough for a second one to be begun, if it were.
+    pause(ms(300));
+    assert_eq!(world.lines("hooks").len(), 1, "{:?}", world.lines("hooks"));
+    assert!(is_alive(pid));
+}
+
+fn is_waited_for_without(name: &'static str, lose: fn(&World)) {
+    netns::run(name, || {
+        let world = slow_world("");
+        let pid = killed_in_the_middle_of_a_start(&world);
+        lose(&world);
+        let daemon = world.daemon();
+        waits_beside(&world, pid);
+        // The next life has a record again, and knows no better.
+        daemon.kill();
+        let daemon = world.daemon();
+        waits_beside(&world, pid);
+        world.write("go", "");
+        world.settles("default", "MASTER", "running");
+        assert_eq!(world.ran("hooks"), ["start", "start"]);
+        daemon.end();
+    });
+}
+
+#[test]
+fn a_start_is_waited_for_whose_record_is_gone() {
+    is_waited_for_without(
+        "lost::a_start_is_waited_for_whose_record_is_gone",
+        |world| fs::remove_file(world.path("run/run.json")).unwrap(),
+    );
+}
+
+#[test]
+fn a_start_is_waited_for_whose_record_is_damaged() {
+    is_waited_for_without(
+        "lost::a_start_is_waited_for_whose_record_is_damaged",
+        |world| {
+            fs::write(world.path("run/run.json"), b"\x00\xff{{{ not a record\n").unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_start_is_waited_for_whose_record_is_in_another_directory() {
+    is_waited_for_without(
+        "lost::a_start_is_waited_for_whose_record_is_in_another_directory",
+        |world| {
+            let file = world.read("config.yaml");
+            world.write("config.yaml", &file.replace("/run\n", "/other\n"));
+        },
+    );
+}
+
+#[test]
+fn what_outlives_the_time_of_a_lost_job_is_let_go_of_and_never_signalled() {
+    netns::run(
+        "lost::what_outlives_the_time_of_a_lost_job_is_let_go_of_and_never_signalled",
+        || {
+            let world = World::new();
+            world.service("");
+            world.script("hang.sh", "echo $$ > HERE/pid; exec sleep 1000");
+            world.config(&format!(
+                "keepstart:\n  vip: {VIP}\n  start: {{run: HERE/hang.sh, timeout: 4s, kill-after: 0}}\n  \
+                 stop: HERE/stop.sh\n  start-cancel-after: 0\n"
+            ));
+            add_vip();
+            let daemon = world.daemon();
+            world.until("it hangs", || !world.read("pid").is_empty());
+            let pid: u32 = world.read("pid").trim().parse().unwrap();
+            daemon.kill();
+            fs::remove_file(world.path("run/run.json")).unwrap();
+            del_vip();
+            let daemon = world.daemon();
+            // A known start would be cancelled at once, because the role is gone.
+            world.settles("default", "BACKUP", "stopped");
+            assert_eq!(world.ran("hooks"), ["stop"]);
+            let log = world.log();
+            assert!(log.contains("may be start"), "{log}");
+            assert!(log.contains("and left alone"), "{log}");
+            assert!(is_alive(pid), "{log}");
+            daemon.end();
+        },
+    );
+}
+
+#[test]
+fn a_service_that_was_left_behind_is_not_waited_for() {
+    netns::run(
+        "lost::a_service_that_was_left_behind_is_not_waited_for",
+        || {
+            let world = World::new();
+            world.service("setsid sleep 1000 & echo $! >> HERE/pids");
+            world.config(&format!(
+                "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+            ));
+            add_vip();
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            daemon.kill();
+            let pid: u32 = world.read("pids").trim().parse().unwrap();
+            fs::remove_file(world.path("run/run.json")).unwrap();
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            assert_eq!(world.ran("hooks"), ["start", "start"]);
+            let log = world.log();
+            assert!(!log.contains("may be start"), "{log}");
+            assert!(is_alive(pid));
+            daemon.end();
+        },
+    );
+}
+
+#[test]
+fn a_script_of_another_file_with_an_instance_of_the_same_name_is_not_taken_up() {
+    netns::run(
+        "lost::a_script_of_another_file_with_an_instance_of_the_same_name_is_not_taken_up",
+        || {
+            let world = World::new();
+            world.service("");
+            world.script("hang.sh", "echo $$ > HERE/pid; exec sleep 1000");
+            let file = |name: &str, start: &str| {
+                format!(
+                    "application: {{runtime-dir: HERE/run-{name}, state-dir: HERE/state-{name}}}\n\
+                     keepstart: {{vip: {VIP}, start: HERE/{start}, stop: HERE/stop.sh}}\n"
+                )
+            };
+            world.write("other.yaml", &file("other", "hang.sh"));
+            world.write("config.yaml", &file("own", "start.sh"));
+            add_vip();
+            let mut other = world.command();
+            other
+                .arg("-c")
+                .arg(world.path("other.yaml"))
+                .arg("run")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let _other = Daemon::of(other.spawn().unwrap());
+            world.until("its start hangs", || !world.read("pid").is_empty());
+            // It has no record, as each first daemon of a boot has none.
+            let daemon = world.daemon();
+            world.settles("default", "MASTER", "running");
+            assert_eq!(world.ran("hooks"), ["start"]);
+            daemon.end();
+        },
+    );
+}
