@@ -316,7 +316,10 @@ impl DiskThread {
                 Task::Knowledge(name, None) => report(self.parts.run_log.forget(name)),
                 Task::Nic(name, nic) => report(self.parts.run_log.nic_seen(name, nic)),
                 Task::Ended(job) => report(self.parts.run_log.ended(job)),
-                Task::End => ended = true,
+                Task::End => {
+                    report(self.parts.run_log.keep());
+                    ended = true;
+                }
             }
         }
         self.reserve(reservations);

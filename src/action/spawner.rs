@@ -14,7 +14,7 @@ use super::counters::ExecutorCounters;
 use super::event::ExecEvent;
 use super::launch::{Launcher, Spawned};
 use super::now;
-use super::output::{OutputFate, Spare};
+use super::output::{LostOutputs, Spare};
 use crate::machine::job::{Action, Job, JobId, JobSignal};
 
 mod births;
@@ -86,7 +86,7 @@ struct State {
     last_thread: u32,
     ending: bool,
     spawns_hung: u64,
-    outputs_lost: u64,
+    outputs: LostOutputs,
     threads_failed: u64,
 }
 
@@ -295,7 +295,7 @@ impl Spawners {
             .spawns()
             .filter(|spawn| spawn.since + HUNG_AFTER <= now);
         counters.spawns_hanging = number(hanging.count());
-        counters.outputs_lost = state.outputs_lost;
+        counters.outputs_lost = state.outputs.count;
         counters.spawns_hung = state.spawns_hung;
         counters.threads_failed = state.threads_failed;
         counters.threads = number(state.threads.len());
@@ -354,7 +354,7 @@ impl Shared {
                 Some(Doing::Spawns(spawn)) => spawn.signalled,
                 Some(Doing::Idle | Doing::Prepares { .. }) | None => None,
             };
-            state.outputs_lost += u64::from(fate == OutputFate::Lost);
+            let is_first = result.is_ok() && state.outputs.note(fate);
             state.replies.push_back(Reply {
                 job: job.id,
                 result,
@@ -362,6 +362,9 @@ impl Shared {
             });
             drop(state);
             self.news.notify_one();
+            if is_first {
+                spare.tell_lost(&job);
+            }
         }
     }
 

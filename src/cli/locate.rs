@@ -165,7 +165,30 @@ impl Target {
                 Err(failure) => telling = telling.or(failure),
             }
         }
-        Err(telling.unwrap_or_else(|| self.no_daemon()))
+        Err(telling
+            .or_else(|| self.homeless())
+            .unwrap_or_else(|| self.no_daemon()))
+    }
+
+    /// A daemon that lives and cannot be reached, because its directory was removed: the one that is entered for the
+    /// file, or who holds the state directory that the file names.
+    fn homeless(&self) -> Option<Failure> {
+        let mut entered = register::find(&self.file, self.uid).into_iter();
+        if let Some(entry) = entered.find(Entry::is_seen) {
+            let does = format!("runs {}", self.file.display());
+            return Some(unreachable(entry.pid, &does, entry.runtime_dir()));
+        }
+        self.places.iter().find_map(|place| {
+            let lock = place.state_lock();
+            match Lock::holder(&lock).ok()?? {
+                Holder::Daemon(Some(pid)) => {
+                    let (lock, file) = (lock.display(), self.file.display());
+                    let does = format!("holds {lock}, as the daemon of {file} does");
+                    Some(unreachable(pid, &does, place.runtime_dir()))
+                }
+                Holder::Daemon(None) | Holder::Unborn { .. } => None,
+            }
+        })
     }
 
     fn no_daemon(&self) -> Failure {
@@ -218,6 +241,16 @@ fn unusable(file: &Path) -> String {
         Err(errno) => format!("{shown} cannot be read ({})", io::Error::from(errno)),
     };
     format!("keepstart: {what}; the daemon that was started with it is looked for all the same")
+}
+
+fn unreachable(pid: u32, does: &str, runtime_dir: &Path) -> Failure {
+    let message = format!(
+        "keepstart: process {pid} {does}, but there is no socket of it in {}, so it cannot be asked: the directory was \
+         removed, or it is just starting or ending. If this stays so, end it with `kill {pid}` and start it again: \
+         what it has started goes on running, and the new one takes it up",
+        runtime_dir.display()
+    );
+    Failure::told(Code::Unavailable, message)
 }
 
 /// Connects to a daemon that says where it is; `None`: it is not there after all.

@@ -60,13 +60,18 @@ impl Entry {
         paths::status_socket_in(&self.runtime_dir)
     }
 
+    /// Where it has its files of this boot.
+    pub fn runtime_dir(&self) -> &Path {
+        &self.runtime_dir
+    }
+
     /// The lock of its runtime directory.
     pub fn lock(&self) -> PathBuf {
         paths::lock_in(&self.runtime_dir)
     }
 
     /// Whether its process is seen. One of somebody else's may be hidden (`hidepid`, proc(5)).
-    fn is_seen(&self) -> bool {
+    pub fn is_seen(&self) -> bool {
         self.start_ticks.is_some() && start_of(self.pid) == self.start_ticks
     }
 

@@ -8,8 +8,9 @@
 //! killed, and what it announces had not begun. The file is rewritten (temporary file and rename) when it has
 //! grown.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -187,6 +188,16 @@ impl RunLog {
             .append_or_rewrite(Record::NicSeen { instance, nic })
     }
 
+    /// Writes all that is known where the file, or its directory, has been removed: for the end of the daemon, whose
+    /// record the next one begins with.
+    pub fn keep(&self) -> Result<(), RunLogError> {
+        let mut inner = self.lock();
+        if inner.is_at_its_path() {
+            return Ok(());
+        }
+        inner.rewrite()
+    }
+
     /// Notes that an instance is gone.
     pub fn forget(&self, instance: InstanceName) -> Result<(), RunLogError> {
         self.lock().append_or_rewrite(Record::Forget { instance })
@@ -214,6 +225,10 @@ impl Inner {
     fn append(&mut self, record: Record) -> Result<(), RunLogError> {
         let line = line_of(&record);
         self.state.apply(record);
+        if !self.is_at_its_path() {
+            // What is written into a file without a name reaches nobody.
+            self.file = None;
+        }
         let written = self.file.as_mut().map(|file| file.write_all(&line));
         if let Some(Ok(())) = written {
             self.bytes += line.len() as u64;
@@ -222,6 +237,12 @@ impl Inner {
         // The file lacks this record or an earlier one, or ends in a piece of it.
         self.file = None;
         self.rewrite()
+    }
+
+    /// Whether the open file still has a name: one look at its inode, far less work than the write.
+    fn is_at_its_path(&self) -> bool {
+        let named = |file: &File| file.metadata().is_ok_and(|found| found.nlink() > 0);
+        self.file.as_ref().is_some_and(named)
     }
 
     /// Writes a new file of all that is known, and appends to that one from now on.
@@ -236,11 +257,18 @@ impl Inner {
         for record in self.state.records() {
             bytes.extend(line_of(&record));
         }
-        let file = files::replace(&self.path, &bytes, Durability::ThisBoot).map_err(|source| {
-            RunLogError {
-                path: self.path.clone(),
-                source,
+        let replace = || files::replace(&self.path, &bytes, Durability::ThisBoot);
+        let replaced = replace().or_else(|error| match self.path.parent() {
+            // Somebody has removed the directory. Its parents are another's business.
+            Some(directory) if error.kind() == io::ErrorKind::NotFound => {
+                DirBuilder::new().mode(0o700).create(directory)?;
+                replace()
             }
+            Some(_) | None => Err(error),
+        });
+        let file = replaced.map_err(|source| RunLogError {
+            path: self.path.clone(),
+            source,
         })?;
         self.file = Some(file);
         self.bytes = bytes.len() as u64;

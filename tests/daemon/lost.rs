@@ -1,5 +1,5 @@
 //! The run record lost while a script of a killed daemon runs: the script is found by its environment, and what only
-//! looks like it is left alone.
+//! looks like it is left alone. And the directory of a living daemon removed.
 
 use std::fs;
 use std::process::Stdio;
@@ -162,4 +162,76 @@ fn a_script_of_another_file_with_an_instance_of_the_same_name_is_not_taken_up() 
             daemon.end();
         },
     );
+}
+
+/// A daemon on the MASTER whose runtime directory is removed.
+fn homeless_world() -> (World, Daemon) {
+    let world = World::new();
+    world.service("");
+    world.script("stop.sh", "rm HERE/running");
+    world.config(&format!(
+        "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh, debounce: 0}}\n"
+    ));
+    add_vip();
+    let daemon = world.daemon();
+    world.settles("default", "MASTER", "running");
+    fs::remove_dir_all(world.path("run")).unwrap();
+    (world, daemon)
+}
+
+/// Commands know that it lives, and their advice is good.
+fn is_missed_and_comes_back(world: &World, daemon: Daemon) {
+    let pid = daemon.pid();
+    for (command, code) in [("status", 4), ("why", 69), ("reload", 69), ("stop", 69)] {
+        let said = world.keepstart(&[command]);
+        let told = said.err.contains(&format!("`kill {pid}`"));
+        assert!(said.code == code && told, "{command}: {said:?}");
+    }
+    daemon.end();
+    assert_eq!(world.keepstart(&["status"]).code, 3);
+    let daemon = world.daemon();
+    world.settles("default", "MASTER", "running");
+    assert_eq!(world.ran("hooks"), ["start"], "it was known to run");
+    daemon.end();
+}
+
+#[test]
+fn a_daemon_whose_directory_is_removed_is_not_called_none() {
+    netns::run(
+        "lost::a_daemon_whose_directory_is_removed_is_not_called_none",
+        || {
+            let (world, daemon) = homeless_world();
+            is_missed_and_comes_back(&world, daemon);
+        },
+    );
+}
+
+#[test]
+fn a_daemon_whose_entry_is_removed_too_is_known_by_its_state_directory() {
+    netns::run(
+        "lost::a_daemon_whose_entry_is_removed_too_is_known_by_its_state_directory",
+        || {
+            let (world, daemon) = homeless_world();
+            fs::remove_dir_all("/run/keepstart").unwrap();
+            is_missed_and_comes_back(&world, daemon);
+        },
+    );
+}
+
+#[test]
+fn output_that_is_lost_is_told_of_once() {
+    netns::run("lost::output_that_is_lost_is_told_of_once", || {
+        let (world, daemon) = homeless_world();
+        // Each spawner thread may have made one file ahead.
+        for _ in 0..4 {
+            del_vip();
+            world.until("it is stopped", || !world.exists("running"));
+            add_vip();
+            world.until("it runs again", || world.exists("running"));
+        }
+        world.until("it is told", || world.log().contains("print is lost"));
+        let log = world.log();
+        assert_eq!(log.matches("print is lost").count(), 1, "{log}");
+        daemon.end();
+    });
 }

@@ -32,7 +32,7 @@ use super::environment::{
 };
 use crate::machine::job::{Action, Job, JobId, Role};
 
-pub(super) use spare::{OutputFate, Spare, make_room};
+pub(super) use spare::{LostOutputs, OutputFate, Spare, make_room};
 
 pub use follower::{OutputCounters, OutputError, OutputFollower, OutputLine};
 pub use held::HasStarted;

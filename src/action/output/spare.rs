@@ -15,6 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::OutputName;
 use super::holders::held;
 use crate::action::environment::variables_of;
+use crate::machine::job::Job;
 
 /// Where spare files wait: beside the output directory, because there every file belongs to a job.
 fn waiting_room(output_directory: &Path) -> PathBuf {
@@ -67,6 +68,28 @@ pub(in crate::action) enum OutputFate {
     Lost,
 }
 
+/// The outputs that went nowhere, of all threads.
+#[derive(Debug, Default)]
+pub(in crate::action) struct LostOutputs {
+    /// How many.
+    pub(in crate::action) count: u64,
+    /// Whether the last one did.
+    failing: bool,
+}
+
+impl LostOutputs {
+    /// Takes in what became of the next one. Returns whether it is the first of a series that is lost.
+    pub(in crate::action) fn note(&mut self, fate: OutputFate) -> bool {
+        let fails = match fate {
+            OutputFate::Kept => false,
+            OutputFate::Lost => true,
+        };
+        self.count += u64::from(fails);
+        let failed = std::mem::replace(&mut self.failing, fails);
+        fails && !failed
+    }
+}
+
 /// The spare file of one spawner thread.
 pub(in crate::action) struct Spare {
     output_directory: PathBuf,
@@ -75,6 +98,8 @@ pub(in crate::action) struct Spare {
     /// How many have been made.
     made: u64,
     file: Option<(PathBuf, File)>,
+    /// Why there is none, or why the last one could not be named.
+    trouble: Option<io::Error>,
 }
 
 impl Spare {
@@ -86,7 +111,23 @@ impl Spare {
             thread,
             made: 0,
             file: None,
+            trouble: None,
         }
+    }
+
+    /// Tells that what this job prints is not read. For the first of a series; all of them are counted.
+    pub(in crate::action) fn tell_lost(&self, job: &Job) {
+        let error = self.trouble.as_ref().map(ToString::to_string);
+        tracing::error!(
+            instance = job.settings.name.as_str(),
+            action = job.action.as_str(),
+            job = %job.id,
+            "what {} and later scripts print is lost, because no file for it can be made in {}: {}; if the directory \
+             was removed, restart the daemon",
+            job.action,
+            self.output_directory.display(),
+            error.unwrap_or_default()
+        );
     }
 
     /// Makes one if there is none. May wait for a disk.
@@ -96,7 +137,10 @@ impl Spare {
             // Other daemons have spare files too, and a look through /proc sees all of them.
             let name = format!("{:08x}.{}.{}", self.life, self.thread, self.made);
             let path = waiting_room(&self.output_directory).join(name);
-            self.file = make(&path).ok().map(|file| (path, file));
+            match make(&path) {
+                Ok(file) => self.file = Some((path, file)),
+                Err(error) => self.trouble = Some(error),
+            }
         }
     }
 
@@ -109,13 +153,16 @@ impl Spare {
     /// Gives the file to the job whose process has it now. One that cannot be renamed stays where it is, for the
     /// next daemon to name.
     pub(in crate::action) fn hand_over(&mut self, name: &OutputName) -> OutputFate {
-        let renamed = self.file.take().is_some_and(|(path, _)| {
-            fs::rename(path, self.output_directory.join(name.file_name())).is_ok()
-        });
-        if renamed {
-            OutputFate::Kept
-        } else {
-            OutputFate::Lost
+        // Closed after the renaming: the follower learns by that in its own directory who has let go of the file.
+        let Some((path, _file)) = self.file.take() else {
+            return OutputFate::Lost;
+        };
+        match fs::rename(path, self.output_directory.join(name.file_name())) {
+            Ok(()) => OutputFate::Kept,
+            Err(error) => {
+                self.trouble = Some(error);
+                OutputFate::Lost
+            }
         }
     }
 }

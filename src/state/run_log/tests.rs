@@ -188,6 +188,33 @@ fn an_interface_that_was_seen_outlives_its_instance_and_damage() {
 }
 
 #[test]
+fn a_record_that_is_removed_under_the_daemon_is_written_anew() {
+    let place = place();
+    let inside = place.dir.path().join("run");
+    fs::create_dir(&inside).unwrap();
+    let path = inside.join("run.json");
+    let (log, ..) = RunLog::open(&path, &system_start());
+    log.knowledge(name("web"), Knowledge::Running).unwrap();
+    let knows = |instance: &str| {
+        let bytes = fs::read(&path).unwrap();
+        let state =
+            parse(&bytes, &system_start()).unwrap_or_else(|damage| panic!("{}", damage.why));
+        state.knowledge(&name(instance))
+    };
+    fs::remove_dir_all(&inside).unwrap();
+    log.keep().unwrap();
+    assert_eq!(knows("web"), Some(Knowledge::Running));
+    fs::remove_dir_all(&inside).unwrap();
+    log.knowledge(name("db"), Knowledge::Stopped).unwrap();
+    assert_eq!(knows("web"), Some(Knowledge::Running));
+    assert_eq!(knows("db"), Some(Knowledge::Stopped));
+    // Not where nobody has removed anything.
+    let inode = fs::metadata(&path).unwrap().ino();
+    log.keep().unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
+}
+
+#[test]
 fn another_boot_is_forgotten_quietly_whatever_its_version() {
     let place = place();
     let other = r#"{"version":99,"boot":"99999999-2222-3333-4444-555555555555"}"#;
