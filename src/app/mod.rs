@@ -24,6 +24,7 @@ mod service;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
 use crate::record::Recorded;
 use crate::report;
-use crate::state::{LockError, Paths, PathsError};
+use crate::state::{LockError, Paths, PathsError, RunLog};
 
 use service::{Doors, Guests, Service, ServiceParts};
 
@@ -187,13 +188,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         prepare::origin(&prepared.boot, life, clock),
         (options.record, paths.crash()),
     )?;
-    let executor = ExecutorOptions {
-        output_directory: paths.output_dir(),
-        recorder: std::sync::Arc::new(prepare::Recorder(prepared.run_log)),
-        environment: inherited_environment(),
-        daemon: DaemonName::of(&config.file),
-        life,
-    };
+    let executor = executor_options(&config, paths, prepared.run_log, life);
     let (updates, receiver, dropped) = Updates::channel();
     let (orders, order_receiver) = mpsc::channel(ORDERS_MAX);
     let parts = ReactorParts {
@@ -232,6 +227,21 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     }
     drop(prepared.registration.take());
     result
+}
+
+fn executor_options(
+    config: &Config,
+    paths: &Paths,
+    run_log: Arc<RunLog>,
+    life: u32,
+) -> ExecutorOptions {
+    ExecutorOptions {
+        output_directory: paths.output_dir(),
+        recorder: Arc::new(prepare::Recorder(run_log)),
+        environment: inherited_environment(),
+        daemon: DaemonName::of(&config.file),
+        life,
+    }
 }
 
 fn enter_workspace(config: &Config) -> Result<(), AppError> {
