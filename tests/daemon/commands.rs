@@ -37,7 +37,8 @@ const LOGGING_MAPPING: &str = "
         propagate: no
 ";
 
-fn python_world(daemon: &str, logging: &str) -> World {
+/// A world with the sample file, the scripts that it names, and this behind `logging:`.
+pub(crate) fn python_world(daemon: &str, logging: &str) -> World {
     let world = World::new();
     let text = PYTHON_FILE.replace("DAEMON", daemon);
     world.write("etc/config.yaml", &format!("{text}{logging}"));
@@ -55,7 +56,7 @@ fn python_world(daemon: &str, logging: &str) -> World {
 }
 
 /// Runs `keepstart ARGUMENTS -c …`, with the path relative to the directory that it is run in.
-fn from_elsewhere(world: &World, arguments: &[&str]) -> Said {
+pub(crate) fn from_elsewhere(world: &World, arguments: &[&str]) -> Said {
     fs::create_dir_all(world.path("elsewhere")).unwrap();
     let mut command = world.command();
     command

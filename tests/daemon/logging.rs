@@ -6,6 +6,7 @@ use std::process::Command;
 use nix::sched::{CloneFlags, unshare};
 use rustix::process::Signal;
 
+use crate::commands::{from_elsewhere, python_world};
 use crate::netns;
 use crate::world::{VIP, World};
 
@@ -31,14 +32,158 @@ fn world(logging: &str) -> World {
     world
 }
 
-/// What stands behind the time in the lines of a file.
+/// What stands behind the time and a blank in the lines of a file.
 fn said(world: &World, file: &str) -> Vec<String> {
+    let after_blank = |line: String| {
+        let rest = line.strip_prefix(' ');
+        rest.unwrap_or_else(|| panic!("{line}")).to_owned()
+    };
+    let lines = said_behind_time(world, file).into_iter();
+    lines.map(after_blank).collect()
+}
+
+/// What stands behind the time in the lines of a file.
+fn said_behind_time(world: &World, file: &str) -> Vec<String> {
     let after_time = |line: &String| {
-        let (time, rest) = line.split_at("2026-11-03 14:54:56,007 ".len());
-        assert!(time.contains(',') && time.ends_with(' '), "{line}");
+        let (time, rest) = line.split_at("2026-11-03 14:54:56,007".len());
+        assert_eq!(time.find(','), Some(19), "{line}");
         rest.to_owned()
     };
     world.lines(file).iter().map(after_time).collect()
+}
+
+/// The section of the Python tool's first sample, but for its paths.
+const SAMPLE_MAPPING: &str = "
+    version: 1
+    disable_existing_loggers: false
+    formatters:
+        simple:
+            format: \"%(asctime)-15s\\t%(levelname)s\\t%(message)s\"
+    handlers:
+        console:
+            class: logging.StreamHandler
+            level: DEBUG
+            formatter: simple
+        file:
+            class: logging.handlers.TimedRotatingFileHandler
+            level: DEBUG
+            formatter: simple
+            filename: HERE/ssh-proxy-server/server.log
+            backupCount: 30
+            when: D
+            interval: 1
+            encoding: utf-8
+    loggers:
+        keepstart:
+            level: INFO
+            handlers:
+                - file
+                - console
+            propagate: no
+    root:
+        level: INFO
+        handlers:
+            - file
+            - console
+";
+
+/// The logging.conf of its second.
+const SAMPLE_CONF: &str = "[loggers]
+keys=root,keepserver,appserver
+
+[handlers]
+keys=consoleHandler,fileHandler
+
+[formatters]
+keys=simpleFormatter
+
+[logger_root]
+level=DEBUG
+handlers=consoleHandler,fileHandler
+
+[logger_keepserver]
+level=DEBUG
+handlers=consoleHandler,fileHandler
+qualname=keepserver
+propagate=0
+
+[logger_appserver]
+level=DEBUG
+handlers=consoleHandler,fileHandler
+qualname=appserver
+propagate=0
+
+[handler_consoleHandler]
+class=StreamHandler
+level=DEBUG
+formatter=simpleFormatter
+args=(sys.stdout,)
+
+[handler_fileHandler]
+class=logging.handlers.TimedRotatingFileHandler
+level=DEBUG
+formatter=simpleFormatter
+args=('logFile.log', 'D', 1, 30, 'utf-8')
+
+[formatter_simpleFormatter]
+format=%(asctime)s %(levelname)5s %(message)s
+";
+
+/// Lives as the documentation of the Python tool has it, from `start` to `stop`; every line of this file of the
+/// workspace is of the sample's format, with this behind the time.
+fn lives_by_the_sample(world: &World, file: &str, behind_time: &str) {
+    let said = from_elsewhere(world, &["validate"]);
+    assert!(
+        said.code == 0 && !said.err.contains("logg"),
+        "nothing in the sample is odd: {said:?}"
+    );
+    let started = from_elsewhere(world, &["start"]);
+    assert_eq!(started.code, 0, "{started:?}");
+    world.until("is up", || world.exists("ssh-proxy-server/up"));
+    let stopped = from_elsewhere(world, &["stop"]);
+    assert_eq!(stopped.code, 0, "{stopped:?}");
+    let file = format!("ssh-proxy-server/{file}");
+    let lines = said_behind_time(world, &file);
+    for line in &lines {
+        assert!(line.starts_with(behind_time), "{line}");
+    }
+    for words in ["ready: ", "default: | is up", "ended"] {
+        let count = lines.iter().filter(|line| line.contains(words)).count();
+        assert_eq!(count, 1, "{words}: {lines:#?}");
+    }
+    // What the console would have shown is in the file that `start` has named.
+    let console = started.out.trim().rsplit("log: ").next().unwrap();
+    let console = fs::read_to_string(console).unwrap();
+    assert!(
+        world.lines(&file).iter().all(|line| console.contains(line)),
+        "{console}"
+    );
+}
+
+#[test]
+fn the_mapping_of_the_python_tools_documentation_is_followed() {
+    netns::run(
+        "logging::the_mapping_of_the_python_tools_documentation_is_followed",
+        || {
+            let world = python_world("true", SAMPLE_MAPPING);
+            lives_by_the_sample(&world, "server.log", "\tINFO\t");
+        },
+    );
+}
+
+#[test]
+fn the_logging_conf_of_the_python_tools_documentation_is_followed() {
+    netns::run(
+        "logging::the_logging_conf_of_the_python_tools_documentation_is_followed",
+        || {
+            let world = python_world("true", " logging.conf\n");
+            world.write("ssh-proxy-server/logging.conf", SAMPLE_CONF);
+            lives_by_the_sample(&world, "logFile.log", " ");
+            let lines = said_behind_time(&world, "ssh-proxy-server/logFile.log");
+            let has = |words: &str| lines.iter().any(|line| line.starts_with(words));
+            assert!(has("  INFO ready: ") && has(" DEBUG "), "{lines:#?}");
+        },
+    );
 }
 
 #[test]
