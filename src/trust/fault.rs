@@ -125,7 +125,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.said())?;
         match (self.remedy(), self.advice()) {
-            (Some(remedy), _) => write!(f, "; mend it with: {remedy}"),
+            (Some(remedy), _) => write!(f, "; mend it with `{remedy}`"),
             (None, Some(advice)) => write!(f, "; {advice}"),
             (None, None) => Ok(()),
         }

@@ -88,15 +88,16 @@ fn a_component_that_others_can_write_is_named_with_its_remedy() {
         };
         // The group is root's or the tester's own.
         let expected =
-            format!("{end} can be written by {whose} (mode {mode:04o}); mend it with: chmod ");
+            format!("{end} can be written by {whose} (mode {mode:04o}); mend it with `chmod ");
         assert!(fault.starts_with(&expected), "{fault}");
         assert!(
-            fault.ends_with(&format!("{remedy} {end}")) || fault.ends_with(&format!("go-w {end}")),
+            fault.ends_with(&format!("{remedy} {end}`"))
+                || fault.ends_with(&format!("go-w {end}`")),
             "{fault}"
         );
         // Whoever does as he is told has no fault left.
         let here = place.0.path().display().to_string();
-        let command = fault.split_once("with: ").unwrap().1.replace("HERE", &here);
+        let command = fault.split('`').nth(1).unwrap().replace("HERE", &here);
         let status = Command::new("/bin/sh").args(["-c", &command]).status();
         assert!(status.unwrap().success());
         assert_eq!(
@@ -126,7 +127,7 @@ fn links_are_resolved_and_what_they_lead_through_is_judged() {
     fs::write(place.path("open/script"), "").unwrap();
     place.chmod("open/script", 0o755);
     let expected =
-        ["HERE/open can be written by everybody (mode 0757); mend it with: chmod o-w HERE/open"];
+        ["HERE/open can be written by everybody (mode 0757); mend it with `chmod o-w HERE/open`"];
     let here = place.path("open");
     symlink("../../open/script", place.path("a/b/relative")).unwrap();
     symlink(here.join("script"), place.path("a/b/absolute")).unwrap();
@@ -290,7 +291,7 @@ fn roots_group_may_write_and_nobody_else_by_a_list() {
     assert_eq!(
         place.faults("a/b/script"),
         [
-            "HERE/a can be written by others, in its access control list; mend it with: setfacl -m m::r-x HERE/a"
+            "HERE/a can be written by others, in its access control list; mend it with `setfacl -m m::r-x HERE/a`"
         ]
     );
     // Whoever does as he is told takes nobody's entry away.

@@ -69,7 +69,7 @@ async fn oddity(line: &Line, unit: &UnitName, path: &str) -> Result<Option<Strin
     if at_boot {
         return Ok(Some(format!(
             "{unit} is enabled at boot as well, so it has two masters: systemd starts it on nodes that do not hold \
-             the role; mend it with: systemctl disable {unit}"
+             the role; mend it with `systemctl disable {unit}`"
         )));
     }
     if unit.as_str().ends_with(".service") {

@@ -34,7 +34,7 @@ async fn a_script_that_everybody_can_write_is_not_run() {
     for run in runs {
         let error = not_started(bench.run(strict(run)).await);
         let expected = format!(
-            "{shown} is not run, because {shown} can be written by everybody (mode 0757); mend it with: chmod "
+            "{shown} is not run, because {shown} can be written by everybody (mode 0757); mend it with `chmod "
         );
         assert!(error.starts_with(&expected), "{error}");
     }
