@@ -162,7 +162,7 @@ pub(super) fn agrees(facts: &Facts) -> Checked {
 /// Whether another keepstart has a hand on the same addresses.
 pub(super) fn others(facts: &Facts) -> Checked {
     let mut checked = Checked::of(match facts.others.len() {
-        0 => "no other process calls itself keepstart".to_owned(),
+        0 => "no other process in this network namespace calls itself keepstart".to_owned(),
         number => format!(
             "{} beside the daemon of this file",
             count(number, "keepstart", "keepstarts")

@@ -26,7 +26,7 @@ pub(super) fn runs(facts: &Facts) -> Checked {
                 .mend("systemctl enable --now keepalived");
         } else {
             checked.note(
-                "there is no keepalived on this node: something else has to move the addresses",
+                "no keepalived runs on this node, and none is configured: something else has to move the addresses",
             );
         }
     }

@@ -430,7 +430,7 @@ fn keepalived_beside_it() {
             facts.keepalived.processes.clear();
             facts.keepalived.conf = Ok(None);
         },
-        &["keepalived: there is no keepalived on this node: something else"],
+        &["keepalived: no keepalived runs on this node, and none is configured: something else"],
     );
     one(
         |facts| conf(facts).addresses.clear(),
