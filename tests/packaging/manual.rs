@@ -18,9 +18,9 @@ struct Entry {
     example: Vec<String>,
 }
 
-/// Roff's way to write a minus, undone.
+/// Roff's way to write a minus and a quote, undone.
 fn plain(line: &str) -> String {
-    line.replace("\\-", "-")
+    line.replace("\\-", "-").replace("\\(aq", "'")
 }
 
 fn entries() -> Vec<Entry> {
@@ -73,14 +73,14 @@ fn every_key_of_the_parser_stands_in_the_manual_and_the_reverse() {
     let known = config::known_keys().into_iter().map(|(section, keys)| {
         (
             section.to_owned(),
-            keys.iter().map(ToString::to_string).collect(),
+            keys.into_iter().map(str::to_owned).collect(),
         )
     });
     assert_eq!(documented, known.collect());
 }
 
 /// A whole file around a piece of one mapping, in which nothing else is said that need not be.
-fn whole(section: &str, piece: &[String]) -> String {
+fn whole(section: &str, key: &str, piece: &[String]) -> String {
     let has = |key: &str| {
         piece
             .iter()
@@ -117,6 +117,27 @@ fn whole(section: &str, piece: &[String]) -> String {
             &["instances:", "  web:", ACTIONS, "    role:", "      vip:"],
             with(&["addresses: [192.0.2.1]"]),
         ),
+        "logging" => (
+            &["instances: {}", "logging:"],
+            with(&[
+                "handlers: {file: {class: logging.NullHandler}}",
+                "root: {handlers: [file]}",
+            ]),
+        ),
+        "a formatter" => (
+            &[LOGGING, "  formatters:", "    short:"],
+            with(&["x-nothing: 0"]),
+        ),
+        "a handler" => (
+            &[
+                LOGGING_ELSEWHERE,
+                "  formatters: {short: {}}",
+                "  handlers:",
+                "    file:",
+            ],
+            with(needed_by_a_handler(key)),
+        ),
+        "a logger" => (&[LOGGING, "  loggers:", "    keepstart.script:"], with(&[])),
         "an action" => (
             &[
                 "instances:",
@@ -146,14 +167,47 @@ fn whole(section: &str, piece: &[String]) -> String {
     whole.join("\n")
 }
 
+/// A section with a handler that gets all records.
+const LOGGING: &str = "instances: {}\nlogging:\n  handlers: {file: {class: logging.NullHandler}}\n  root: {handlers: [file]}";
+/// The same, where the handler is described further down.
+const LOGGING_ELSEWHERE: &str = "instances: {}\nlogging:\n  root: {handlers: [file]}";
+
+/// What has to stand beside a key of a handler, for which the key has a meaning.
+fn needed_by_a_handler(key: &str) -> &'static [&'static str] {
+    match key {
+        "class" | "()" => &["filename: web.log"],
+        "level" | "formatter" | "filters" => &["class: logging.NullHandler"],
+        "stream" => &["class: logging.StreamHandler"],
+        "filename" | "mode" | "encoding" | "delay" | "errors" => {
+            &["class: logging.FileHandler", "filename: web.log"]
+        }
+        "maxBytes" => &[
+            "class: logging.handlers.RotatingFileHandler",
+            "filename: web.log",
+        ],
+        "backupCount" | "when" | "interval" | "utc" => &[
+            "class: logging.handlers.TimedRotatingFileHandler",
+            "filename: web.log",
+        ],
+        "address" | "facility" | "socktype" => &["class: logging.handlers.SysLogHandler"],
+        other => panic!("a key of a handler that this test does not know: {other}"),
+    }
+}
+
+/// What the page says of a key that is taken and changes nothing.
+const WITHOUT_EFFECT: &str = "no default: without effect";
+
 /// The actions of an instance.
 const ACTIONS: &str = "    start: a\n    stop: a";
 
 /// What the program makes of a file.
 fn effective(text: &str) -> String {
+    config::effective(&parsed(text).config)
+}
+
+fn parsed(text: &str) -> config::Loaded {
     let file = Path::new("/etc/keepstart/config.yaml");
-    let loaded = config::parse(text, file).unwrap_or_else(|faults| panic!("{faults}\n{text}"));
-    config::effective(&loaded.config)
+    config::parse(text, file).unwrap_or_else(|faults| panic!("{faults}\n{text}"))
 }
 
 #[test]
@@ -172,8 +226,13 @@ fn every_example_of_the_manual_is_valid() {
             first.starts_with(&format!("{key}:")),
             "the example of {key} is of something else: {first}"
         );
-        let text = whole(section, example);
-        effective(&text);
+        let text = whole(section, key, example);
+        // What is odd in `logging` is a warning and no fault.
+        let odd = parsed(&text).warnings.to_string();
+        assert!(
+            entry.remark == WITHOUT_EFFECT || !odd.contains("logging"),
+            "{odd}\n{text}"
+        );
         // An example shows something else than what is so anyway.
         let said = entry.remark.strip_prefix("default ");
         assert!(
@@ -206,8 +265,8 @@ fn every_default_of_the_manual_is_the_one_that_is_taken() {
             continue;
         };
         // An empty mapping needs something beside it to be a mapping at all.
-        let without = whole(section, &["x-nothing: 0".to_owned()]);
-        let with = whole(section, &[format!("{key}: {value}")]);
+        let without = whole(section, key, &["x-nothing: 0".to_owned()]);
+        let with = whole(section, key, &[format!("{key}: {value}")]);
         assert_eq!(effective(&with), effective(&without), "{key}: {value}");
         compared += 1;
     }

@@ -168,6 +168,16 @@ impl When {
     }
 }
 
+/// Every key that a handler may have, of whatever class.
+pub(super) fn keys() -> Vec<&'static str> {
+    let mut keys = COMMON.to_vec();
+    keys.extend(CLASSES.iter().flat_map(|(_, _, keys)| keys.iter()));
+    keys.retain(|key| !WITHOUT_MEANING.contains(key));
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
 /// Reads one entry of `handlers:`, which messages call `name`.
 pub(super) fn read(
     entry: &Entry<'_>,
@@ -175,11 +185,7 @@ pub(super) fn read(
     base: &Path,
     notes: &mut Notes<'_>,
 ) -> Option<Handler> {
-    let mut known: Vec<&str> = COMMON.to_vec();
-    known.extend(CLASSES.iter().flat_map(|(_, _, keys)| keys.iter()));
-    known.retain(|key| !WITHOUT_MEANING.contains(key));
-    known.sort_unstable();
-    known.dedup();
+    let known = keys();
     let section = Section::open(&entry.value, entry.at, name, &known, notes)?;
     tell_of_filters(&section, notes);
     let class = class(&section, notes);

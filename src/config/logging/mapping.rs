@@ -13,7 +13,7 @@ use crate::config::section::{Notes, Section, named};
 use crate::config::tree::{Entry, Node, Value, quoted};
 use crate::config::value::{any_text, boolean, choice};
 
-const KEYS: [&str; 8] = [
+pub(super) const KEYS: [&str; 8] = [
     "version",
     "disable_existing_loggers",
     "incremental",
@@ -23,10 +23,10 @@ const KEYS: [&str; 8] = [
     "loggers",
     "root",
 ];
-const FORMATTER_KEYS: [&str; 7] = [
+pub(super) const FORMATTER_KEYS: [&str; 7] = [
     "format", "datefmt", "style", "validate", "defaults", "class", "()",
 ];
-const LOGGER_KEYS: [&str; 4] = ["level", "handlers", "propagate", "filters"];
+pub(super) const LOGGER_KEYS: [&str; 4] = ["level", "handlers", "propagate", "filters"];
 
 const STYLES: [(&str, Style); 3] = [
     ("%", Style::Percent),

@@ -133,6 +133,16 @@ impl Plan {
     }
 }
 
+/// The mappings of the section, each under the name that keepstart.yaml(5) has for it, with its keys.
+pub(super) fn known_keys() -> [(&'static str, Vec<&'static str>); 4] {
+    [
+        ("logging", mapping::KEYS.to_vec()),
+        ("a formatter", mapping::FORMATTER_KEYS.to_vec()),
+        ("a handler", handler::keys()),
+        ("a logger", mapping::LOGGER_KEYS.to_vec()),
+    ]
+}
+
 /// Reads the section of the configuration file; a path in it is relative to `base`. Its file is not opened here.
 pub(super) fn section(node: &Node<'_>, base: &Path, notes: &mut Notes<'_>) -> Option<Logging> {
     as_warnings(notes, |notes| match &node.value {
