@@ -143,6 +143,13 @@ pub(super) struct Keepalived {
     pub(super) conf: Seen<Option<KeepalivedConf>>,
 }
 
+impl Keepalived {
+    /// Whether it has anything to do here: it runs, or is configured, or that cannot be seen.
+    pub(super) fn is_used(&self) -> bool {
+        !self.processes.is_empty() || !matches!(self.conf, Ok(None))
+    }
+}
+
 /// What keepstart has to know of keepalived.conf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct KeepalivedConf {

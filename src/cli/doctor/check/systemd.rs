@@ -33,7 +33,11 @@ pub(super) fn own_unit(facts: &Facts) -> Checked {
                 "there is no unit {name}: after a crash or a boot nobody starts the daemon"
             ))
             .mend(format!("systemctl status {name}")),
-        Some(unit) => look_at_own(name, unit, units.get(KEEPALIVED), &mut checked),
+        Some(unit) => {
+            // One that has nothing to do here moves no address: it need be neither enabled nor ordered.
+            let keepalived = units.get(KEEPALIVED).filter(|_| facts.keepalived.is_used());
+            look_at_own(name, unit, keepalived, &mut checked);
+        }
     }
     checked
 }

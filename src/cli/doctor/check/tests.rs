@@ -635,6 +635,15 @@ fn what_systemd_does() {
         |facts| units(facts).get_mut("keepalived.service").unwrap().file = "disabled".into(),
         &["?systemd: the unit keepalived.service is not enabled"],
     );
+    // One that is installed, and has nothing to do here, need not be.
+    one(
+        |facts| {
+            units(facts).get_mut("keepalived.service").unwrap().file = "disabled".into();
+            facts.keepalived.processes.clear();
+            facts.keepalived.conf = Ok(None);
+        },
+        &["keepalived: no keepalived runs on this node"],
+    );
     one(
         |facts| drop(units(facts).remove("keepstart.service")),
         &["?systemd: there is no unit keepstart.service"],
