@@ -20,6 +20,7 @@
 //! | [`timeline`] | what became of each change of role, stage by stage; pure |
 //! | [`clock`] | the one clock that the machine's time comes from |
 //! | [`processes`], [`capabilities`] | the list of all processes; what one may do |
+//! | [`kill_points`] | where tests have the daemon killed |
 //! | [`trust`] | whether a file that is run is in safe hands |
 //! | [`config`] | the file: every fault with its place, every default filled in |
 //! | [`source`] | what the kernel says of links and addresses |
@@ -45,6 +46,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod disk;
+pub mod kill_points;
 pub mod machine;
 pub mod processes;
 pub mod reactor;

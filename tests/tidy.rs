@@ -9,7 +9,14 @@ use std::path::{Path, PathBuf};
 /// The layers from the ground up. A file names only modules of a lower layer, or its own module.
 const LAYERS: &[&[&str]] = &[
     &["machine"],
-    &["capabilities", "clock", "processes", "timeline", "trust"],
+    &[
+        "capabilities",
+        "clock",
+        "kill_points",
+        "processes",
+        "timeline",
+        "trust",
+    ],
     &["config"],
     &[
         "action",

@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
 use super::process::{Kinship, take_exit};
+use crate::kill_points;
 use crate::machine::job::{Exit, JobId};
 
 /// Between two looks at a process for which there is no pidfd.
@@ -51,6 +52,7 @@ pub(super) async fn end_of(
             None => sleep(UNWATCHED_STEP).await,
         }
         if let Some(exit) = take_exit(pid, kinship) {
+            kill_points::pass("process", "reaped");
             return (job, exit);
         }
     }

@@ -20,6 +20,7 @@ use super::output::{OutputFate, OutputName, Spare};
 use super::process::{ProcessStat, open_pidfd, plain};
 use super::spawn::{Streams, spawn};
 use super::stage::{StageError, Staged, Step, spawn_staged};
+use crate::kill_points;
 use crate::machine::job::Job;
 use crate::machine::process::ScriptSecurity;
 use crate::machine::settings::{Arguments, Command};
@@ -77,10 +78,12 @@ impl Launcher {
                 // The child is unreaped, and only the executor reaps it, once it has heard of it: so the
                 // number is this process's for as long as this function runs.
                 let pidfd = open_pidfd(pid);
+                kill_points::pass("output", "unnamed");
                 let fate = match fate {
                     OutputFate::Kept => spare.hand_over(&OutputName::of(job)),
                     OutputFate::Lost => fate,
                 };
+                kill_points::pass("output", "named");
                 (Ok(Spawned { pid, pidfd, at }), fate)
             }
             Err(error) => {
@@ -184,6 +187,7 @@ impl Launcher {
         match result {
             Ok(pid) => {
                 let at = super::now();
+                kill_points::pass("process", "made");
                 self.record(job, pid);
                 Ok((pid, at, fate))
             }

@@ -39,6 +39,7 @@ use crate::bus::{ORDERS_MAX, Order, Updates};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::disk::{Disk, DiskParts};
+use crate::kill_points;
 use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
 use crate::record::Recorded;
@@ -225,6 +226,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         let error = anyhow::Error::from(error);
         tracing::warn!("{error:#}");
     }
+    kill_points::pass("pidfile", "removed");
     drop(prepared.registration.take());
     result
 }

@@ -9,6 +9,7 @@ use rustix::process::getuid;
 
 use crate::action::{Candidate, Candidates, DaemonName, ProcessStart, age_of, find_process};
 use crate::config::Config;
+use crate::kill_points;
 use crate::machine::Time;
 use crate::machine::job::{Action, JobId};
 use crate::machine::message::{Adopted, Identity, RestoredMap};
@@ -38,6 +39,7 @@ pub(super) fn take_up(
     };
     let mut orphans = Orphans::new();
     for job in run.in_flight.values() {
+        kill_points::pass("earlier-job", "looked-for");
         let is_there = match (job.process, candidates.of(job.job)) {
             (Some(process), _) => {
                 let process = (process.pid, ProcessStart(process.start_ticks));
@@ -58,6 +60,7 @@ pub(super) fn take_up(
             instance.interrupted |= job.action.changes_service();
             recorded(run_log.ended(job.job));
         }
+        kill_points::pass("earlier-job", "known");
     }
     if lost {
         let is_known = |one: &&Candidate| run.in_flight.contains_key(&one.job);

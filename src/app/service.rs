@@ -22,6 +22,7 @@ use crate::bus::{Board, Order, REQUESTS_MAX, Request, Update};
 use crate::clock::Clock;
 use crate::config::{Application, Config, Faults};
 use crate::control::server::{self, Counters, Listeners, ServerContext};
+use crate::kill_points;
 use crate::machine::Time;
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
@@ -198,6 +199,7 @@ impl Service {
         // The next daemon makes its own; a stale one would only be refused connections.
         drop(std::fs::remove_file(self.paths.control_socket()));
         drop(std::fs::remove_file(self.paths.status_socket()));
+        kill_points::pass("sockets", "removed");
         tracing::info!("ended");
         result
     }

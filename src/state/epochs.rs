@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::BootId;
 use super::files::{self, Durability, Finding};
+use crate::kill_points;
 use crate::machine::settings::InstanceName;
 
 /// How many epochs are reserved at a time.
@@ -115,6 +116,7 @@ impl Epochs {
             path: self.path.clone(),
             source,
         })?;
+        kill_points::pass("epoch", "synced");
         self.content = content;
         Ok(())
     }

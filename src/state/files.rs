@@ -1,7 +1,7 @@
 //! Small files that are read whole, replaced whole, or set aside when they are no good. Called by the owners
 //! of those files at start-up and by the disk thread; holds no state.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rustix::fs::OFlags;
+
+use crate::kill_points;
 
 /// How many unreadable versions of one file are kept for inspection; a further one replaces the oldest.
 const SET_ASIDE_MAX: u32 = 5;
@@ -92,7 +94,9 @@ pub(super) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::
         Ok(()) | Err(_) => {}
     }
     let replaced = write_new(&fresh, bytes, durability).and_then(|file| {
+        kill_points::pass(kind_of(path), "written");
         fs::rename(&fresh, path)?;
+        kill_points::pass(kind_of(path), "renamed");
         Ok(file)
     });
     if replaced.is_err() {
@@ -111,11 +115,23 @@ fn write_new(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<Fi
         .create_new(true)
         .mode(0o600)
         .open(path)?;
+    kill_points::pass(kind_of(path), "made");
     file.write_all(bytes)?;
     if durability == Durability::Disk {
         file.sync_all()?;
     }
     Ok(file)
+}
+
+/// What a file is called among the points at which tests kill.
+fn kind_of(path: &Path) -> &'static str {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    match name.strip_suffix(".new").unwrap_or(name) {
+        "epoch" => "epoch",
+        // An entry of the register is named after the file that its daemon runs.
+        name if name.ends_with(".daemon") => "entry",
+        _ => "run.json",
+    }
 }
 
 /// Renames a file that cannot be used to `NAME.damaged-<n>`, and says so.

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
+use crate::kill_points;
+
 pub use holder::Holder;
 pub(super) use holder::start_of;
 
@@ -108,7 +110,9 @@ impl Lock {
             }
             match Self::attempt(path, mode)? {
                 Attempt::Taken(mut lock) => {
+                    kill_points::pass("lock", "made");
                     lock.write_pid().map_err(|source| io_error(path, source))?;
+                    kill_points::pass("lock", "written");
                     return Ok(lock);
                 }
                 Attempt::Held(by) => pid = by,

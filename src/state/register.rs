@@ -29,6 +29,7 @@ use super::directories::{self, DirectoryError, Links, Wanted};
 use super::files::{self, Durability};
 use super::lock::{Holder, Lock, LockError, start_of};
 use super::paths;
+use crate::kill_points;
 
 pub use others::{Theirs, of_others};
 
@@ -170,6 +171,7 @@ impl Held {
     fn remove(self) {
         // What cannot be removed is not believed either, when the lock is free.
         let _ = fs::remove_file(self.entry);
+        kill_points::pass("entry", "removed");
         let _ = self.lock.remove();
     }
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boot::BootId;
 use super::files::{self, Durability, Finding};
+use crate::kill_points;
 use crate::machine::job::{JobId, Knowledge};
 use crate::machine::settings::InstanceName;
 
@@ -224,13 +225,20 @@ impl Inner {
 
     fn append(&mut self, record: Record) -> Result<(), RunLogError> {
         let line = line_of(&record);
+        let kind = record.kind();
         self.state.apply(record);
         if !self.is_at_its_path() {
             // What is written into a file without a name reaches nobody.
             self.file = None;
         }
+        kill_points::pass(kind, "before");
+        kill_points::pass_torn(kind, "torn", || {
+            let half = line.get(..line.len() / 2).unwrap_or_default();
+            let _ = self.file.as_mut().map(|file| file.write_all(half));
+        });
         let written = self.file.as_mut().map(|file| file.write_all(&line));
         if let Some(Ok(())) = written {
+            kill_points::pass(kind, "after");
             self.bytes += line.len() as u64;
             return Ok(());
         }

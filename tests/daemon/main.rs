@@ -6,6 +6,11 @@
     clippy::expect_used,
     reason = "a test that cannot go on panics"
 )]
+#![expect(
+    clippy::disallowed_macros,
+    clippy::print_stdout,
+    reason = "a test at random prints its seed, and a long one what it has found"
+)]
 
 #[path = "../support/netns.rs"]
 mod netns;
@@ -20,6 +25,7 @@ mod faults;
 mod filter;
 mod held;
 mod hooks;
+mod killed;
 mod leftovers;
 mod logging;
 mod lost;
@@ -28,6 +34,7 @@ mod order;
 mod overrun;
 mod places;
 mod process;
+mod random;
 mod recording;
 mod register;
 mod restart;

@@ -4,6 +4,7 @@
 use std::fs;
 
 use crate::netns::{self, ip};
+use crate::random::Random;
 use crate::world::{VIP, World, is_alive, ms, pause};
 
 pub(crate) fn add_vip() {
@@ -258,19 +259,6 @@ fn damaged_state_is_set_aside() {
     });
 }
 
-/// A generator of numbers that look random; the same seed gives the same ones.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
 #[test]
 fn killed_at_any_moment_of_a_flapping_world() {
     netns::run("restart::killed_at_any_moment_of_a_flapping_world", || {
@@ -280,8 +268,8 @@ fn killed_at_any_moment_of_a_flapping_world() {
             "keepstart:\n  vip: {VIP}\n  start: HERE/start.sh\n  stop: HERE/stop.sh\n  debounce: 20ms\n  \
              retry: {{first: 50ms, longest: 200ms}}\n"
         ));
-        let seed = u64::from(std::process::id());
-        let mut random = Random(seed);
+        let seed = Random::seed("KEEPSTART_KILLS_SEED");
+        let mut random = Random::new(seed);
         let mut present = false;
         for round in 0..30 {
             let daemon = world.daemon_unready(|_| {});

@@ -426,6 +426,6 @@ pub(crate) fn pause(span: Duration) {
     std::thread::sleep(span);
 }
 
-pub(crate) fn ms(millis: u64) -> Duration {
+pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::OutputName;
 use super::lines::{Budget, ChunkEnd, Cut, Fate, LAST_WORDS, LINE_MAX, cut, whole_lines};
+use crate::kill_points;
 
 /// What is read at once, in bytes. Many times `LINE_MAX`, so every full chunk holds a line or a piece of one.
 pub(super) const CHUNK_SIZE: usize = 64 * 1024;
@@ -147,6 +148,7 @@ impl OutputFile {
             }
         }
         if self.position > start {
+            kill_points::pass("output", "read");
             self.free(start)?;
         }
         Ok(visit)

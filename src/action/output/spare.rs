@@ -15,6 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::OutputName;
 use super::holders::held;
 use crate::action::environment::variables_of;
+use crate::kill_points;
 use crate::machine::job::Job;
 
 /// Where spare files wait: beside the output directory, because there every file belongs to a job.
@@ -141,6 +142,7 @@ impl Spare {
                 Ok(file) => self.file = Some((path, file)),
                 Err(error) => self.trouble = Some(error),
             }
+            kill_points::pass("spare", "made");
         }
     }
 

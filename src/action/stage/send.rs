@@ -24,6 +24,7 @@ use super::{BEGINS, NAME, Orders, PACKED, Report, Staged, Step};
 use crate::action::environment::Block;
 use crate::action::process::{open_pidfd, to_pid};
 use crate::action::spawn::{Streams, spawn_words};
+use crate::kill_points;
 
 /// This program, also when the file has been replaced by a newer one meanwhile.
 const SELF: &str = "/proc/self/exe";
@@ -76,13 +77,16 @@ pub(in crate::action) fn spawn_staged(
     let variables = packed(environment).map_err(StageError::NoStage)?;
     let number =
         spawn_words(Path::new(SELF), &words, &variables, streams).map_err(StageError::NoStage)?;
+    kill_points::pass("stage", "made");
     drop(door);
     // A pid of the kernel always is a positive i32.
     let Some(pid) = to_pid(number) else {
         return Err(StageError::Died(None));
     };
     born(number);
+    kill_points::pass("stage", "told");
     let Err(error) = begun(pid, &ours) else {
+        kill_points::pass("stage", "begun");
         return Ok(number);
     };
     dying();

@@ -98,6 +98,21 @@ pub(super) enum Record {
     },
 }
 
+impl Record {
+    /// What it is called in the file.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Intent(_) => "intent",
+            Self::Spawned { .. } => "spawned",
+            Self::NotSpawned { .. } => "not-spawned",
+            Self::Ended { .. } => "ended",
+            Self::Knowledge { .. } => "knowledge",
+            Self::NicSeen { .. } => "nic-seen",
+            Self::Forget { .. } => "forget",
+        }
+    }
+}
+
 /// What is known from earlier lives of the daemon in this boot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RunState {

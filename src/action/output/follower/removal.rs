@@ -11,6 +11,7 @@ use super::super::holders;
 use super::super::lines::ChunkEnd;
 use super::super::stage::{News, Stage};
 use super::{OutputFollower, OutputLine, line};
+use crate::kill_points;
 
 impl OutputFollower {
     /// Visits the files of which the lock is to be tried again.
@@ -80,6 +81,7 @@ impl OutputFollower {
             self.unsaid.keep(own, budget, now);
         }
         // Somebody may have tidied up.
+        kill_points::pass("output", "unread");
         match fs::remove_file(self.directory.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => self.counters.failures += 1,
             Ok(()) | Err(_) => {}
