@@ -21,6 +21,7 @@ mod world;
 mod accounts;
 mod bounds;
 mod commands;
+mod exhausted;
 mod faults;
 mod filter;
 mod held;
