@@ -20,6 +20,7 @@ mod world;
 
 mod accounts;
 mod bounds;
+mod clocks;
 mod commands;
 mod exhausted;
 mod faults;
