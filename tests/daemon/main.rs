@@ -25,6 +25,7 @@ mod commands;
 mod exhausted;
 mod faults;
 mod filter;
+mod flood;
 mod held;
 mod hooks;
 mod killed;

@@ -12,15 +12,6 @@ use crate::world::{Daemon, VIP, World};
 
 /// Adds and deletes addresses that concern nobody: `events` notifications.
 pub(crate) fn churn(events: u32) {
-    let mut batch = String::new();
-    for number in 0..events / 2 {
-        let [_, _, high, low] = (number % 60_000).to_be_bytes();
-        // Writing into a string has no way to fail.
-        let _ = writeln!(
-            batch,
-            "addr add 10.99.{high}.{low}/32 dev lo\naddr del 10.99.{high}.{low}/32 dev lo"
-        );
-    }
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
@@ -30,9 +21,23 @@ pub(crate) fn churn(events: u32) {
         .stdin
         .take()
         .unwrap()
-        .write_all(batch.as_bytes())
+        .write_all(batch(events).as_bytes())
         .unwrap();
     assert!(child.wait().unwrap().success());
+}
+
+/// The same as `ip -batch` reads it.
+pub(crate) fn batch(events: u32) -> String {
+    let mut batch = String::new();
+    for number in 0..events / 2 {
+        let [_, _, high, low] = (number % 60_000).to_be_bytes();
+        // Writing into a string has no way to fail.
+        let _ = writeln!(
+            batch,
+            "addr add 10.99.{high}.{low}/32 dev lo\naddr del 10.99.{high}.{low}/32 dev lo"
+        );
+    }
+    batch
 }
 
 /// Leaves a socket no room for a filter, so that it hears what concerns nobody too. Since Linux 6.8 each namespace
@@ -63,6 +68,9 @@ fn unseen(world: &World, daemon: &Daemon, events: u32, change: impl FnOnce()) {
 fn the_cases(world: &World, daemon: &Daemon, events: u32) {
     let add = || ip(&format!("addr add {VIP}/32 dev lo"));
     let del = || ip(&format!("addr del {VIP}/32 dev lo"));
+    let nothing = || {};
+    unseen(world, daemon, events, nothing);
+    world.settles("default", "BACKUP", "stopped");
     unseen(world, daemon, events, add);
     world.settles("default", "MASTER", "running");
     unseen(world, daemon, events, del);
@@ -74,6 +82,8 @@ fn the_cases(world: &World, daemon: &Daemon, events: u32) {
     world.settles("default", "BACKUP", "stopped");
     // On the MASTER, deleted and added again: nothing that lasted.
     add();
+    world.settles("default", "MASTER", "running");
+    unseen(world, daemon, events, nothing);
     world.settles("default", "MASTER", "running");
     unseen(world, daemon, events, || {
         del();
