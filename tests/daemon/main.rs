@@ -28,6 +28,7 @@ mod filter;
 mod flood;
 mod held;
 mod hooks;
+mod kernel;
 mod killed;
 mod leftovers;
 mod logging;
