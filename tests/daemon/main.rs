@@ -44,6 +44,7 @@ mod register;
 mod restart;
 mod security;
 mod signals;
+mod soak;
 mod staged;
 mod systemd;
 mod timeline;
