@@ -50,11 +50,17 @@ pub(super) fn prepare(
     }
     // First, because the other locks are where the file says now: a daemon of it may have them elsewhere.
     let registration = register(config, paths, entered)?;
-    let lock = Lock::acquire(&paths.lock()).map_err(AppError::Lock)?;
+    let mut lock = Lock::acquire(&paths.lock()).map_err(AppError::Lock)?;
     // Two files may name the same state directory, and each would undo the other's epochs.
-    let state_lock = Lock::acquire(&paths.state_lock()).map_err(AppError::Lock)?;
+    let mut state_lock = Lock::acquire(&paths.state_lock()).map_err(AppError::Lock)?;
     let pidfile = config.application.pidfile.as_deref().map(Pidfile::create);
-    let pidfile = pidfile.transpose().map_err(AppError::Lock)?;
+    let mut pidfile = pidfile.transpose().map_err(AppError::Lock)?;
+    let unwritten = [lock.take_unwritten(), state_lock.take_unwritten()];
+    let of_pidfile = pidfile.as_mut().and_then(Pidfile::take_unwritten);
+    for unwritten in unwritten.into_iter().flatten().chain(of_pidfile) {
+        let unwritten = anyhow::Error::from(unwritten);
+        tracing::warn!("{unwritten:#}; the daemon runs all the same");
+    }
     if let Err(error) = paths.remove_old_boots() {
         tracing::warn!(%error, "cannot remove what earlier boots left in the workspace");
     }

@@ -67,12 +67,27 @@ pub enum LockError {
 pub struct Lock {
     file: File,
     path: PathBuf,
+    unwritten: Option<Unwritten>,
+}
+
+/// A lock that was taken and has no pid in it, because the file system is full. It keeps others out as any; who holds
+/// it they ask the kernel.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write this process's number into {}", path.display())]
+pub struct Unwritten {
+    path: PathBuf,
+    source: io::Error,
 }
 
 impl Lock {
     /// Takes the lock of the runtime directory.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
         Self::acquire_with(path, 0o600)
+    }
+
+    /// Why the pid is not in the file, if it is not; told once.
+    pub fn take_unwritten(&mut self) -> Option<Unwritten> {
+        self.unwritten.take()
     }
 
     /// Who holds the lock at `path`, if somebody does.
@@ -111,7 +126,7 @@ impl Lock {
             match Self::attempt(path, mode)? {
                 Attempt::Taken(mut lock) => {
                     kill_points::pass("lock", "made");
-                    lock.write_pid().map_err(|source| io_error(path, source))?;
+                    lock.number()?;
                     kill_points::pass("lock", "written");
                     return Ok(lock);
                 }
@@ -149,6 +164,7 @@ impl Lock {
         let lock = Self {
             file,
             path: path.to_owned(),
+            unwritten: None,
         };
         // Between the open and the lock the holder may have ended and removed the file: a lock on a file
         // without a name keeps nobody out.
@@ -159,6 +175,20 @@ impl Lock {
             Content::Foreign => Err(not_a_pidfile(path, "it contains something else")),
             Content::Empty | Content::Pid(_) => Ok(Attempt::Taken(lock)),
         }
+    }
+
+    /// A full file system is no reason not to run, and a daemon that ends for it would not be started again.
+    fn number(&mut self) -> Result<(), LockError> {
+        let Err(source) = self.write_pid() else {
+            return Ok(());
+        };
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if !full.contains(&source.kind()) {
+            return Err(io_error(&self.path, source));
+        }
+        let path = self.path.clone();
+        self.unwritten = Some(Unwritten { path, source });
+        Ok(())
     }
 
     fn write_pid(&mut self) -> io::Result<()> {
@@ -186,6 +216,11 @@ impl Pidfile {
     /// Takes the pidfile: a stale one is overwritten, one that a running process has locked is not.
     pub fn create(path: &Path) -> Result<Self, LockError> {
         Lock::acquire_with(path, 0o644).map(Self)
+    }
+
+    /// See [`Lock::take_unwritten`].
+    pub fn take_unwritten(&mut self) -> Option<Unwritten> {
+        self.0.take_unwritten()
     }
 
     /// Removes the file at an orderly end, unless another file has taken its place meanwhile.

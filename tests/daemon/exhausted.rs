@@ -245,6 +245,46 @@ fn without_space_for_what_it_writes_down() {
 }
 
 #[test]
+fn without_space_to_begin_with() {
+    netns::run("exhausted::without_space_to_begin_with", || {
+        let world = two_services(RETRY);
+        let text = world.read("config.yaml");
+        world.write(
+            "config.yaml",
+            &text.replace(
+                "application:\n",
+                "application:\n  pidfile: HERE/state/pid\n",
+            ),
+        );
+        for directory in ["run", "state"] {
+            mount_tmpfs("size=256k,mode=700", &world.path(directory));
+        }
+        let ballast = ["run", "state"].map(|name| Ballast::fill(world.path(name).join("ballast")));
+        add_vip();
+        let daemon = world.daemon();
+        for name in ["plain", "staged"] {
+            world.settles(name, "MASTER", "running");
+        }
+        // It is the only one all the same.
+        let said = world.keepstart(&["run"]);
+        assert_eq!(said.code, 75, "{said:?}");
+        assert!(said.err.contains(&daemon.pid().to_string()), "{said:?}");
+        let log = world.log();
+        for what in [
+            "run/lock",
+            "state/state.lock",
+            "state/pid",
+            "run.json",
+            "epoch",
+        ] {
+            assert!(log.contains(what), "{what} is not in {log}");
+        }
+        drop(ballast);
+        daemon.end();
+    });
+}
+
+#[test]
 fn without_memory() {
     netns::run("exhausted::without_memory", || {
         let world = two_services(RETRY);

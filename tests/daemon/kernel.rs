@@ -40,6 +40,34 @@ impl Drop for Failing {
     }
 }
 
+#[test]
+fn without_notifications_it_asks() {
+    netns::run("kernel::without_notifications_it_asks", || {
+        let world = World::new();
+        world.service("");
+        world.config(&format!(
+            "keepstart: {{vip: {VIP}, sleep: 1, start: HERE/start.sh, stop: HERE/stop.sh, debounce: 0}}\n"
+        ));
+        let daemon = world.daemon();
+        let inject = "recvfrom:error=EBADF";
+        let failing = Failing::calls_of(&world, daemon.pid(), "reactor", inject);
+        ip(&format!("addr add {VIP}/32 dev lo"));
+        world.settles("default", "MASTER", "running");
+        ip(&format!("addr del {VIP}/32 dev lo"));
+        world.settles("default", "BACKUP", "stopped");
+        let said = world.keepstart(&["status"]);
+        assert!(said.out.contains("Bad file descriptor"), "{said:?}");
+        drop(failing);
+        world.until("it is told again", || {
+            kernel(&world)["synchronized"] == true
+        });
+        ip(&format!("addr add {VIP}/32 dev lo"));
+        world.settles("default", "MASTER", "running");
+        assert_eq!(world.ran("hooks"), ["start", "stop", "start"]);
+        daemon.end();
+    });
+}
+
 fn kernel(world: &World) -> Value {
     world.status()["daemon"]["kernel"].clone()
 }
