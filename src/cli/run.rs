@@ -11,6 +11,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::thread::set_name;
@@ -233,8 +234,25 @@ fn filter(
     telemetry::filter(text).map_err(|error| Failure::of(Code::Usage, error))
 }
 
+/// Whether it is space, memory or descriptors that are missing.
+fn is_shortage(error: &AppError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let errno = error.downcast_ref().and_then(Errno::from_io_error);
+        if let Some(Errno::NOSPC | Errno::DQUOT | Errno::NOMEM | Errno::MFILE | Errno::NFILE) =
+            errno
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn failure(error: AppError) -> Failure {
     let code = match &error {
+        // The file is fine, and there may be enough again in a second: systemd does not try again after EX_CONFIG.
+        _ if is_shortage(&error) => Code::System,
         AppError::Lock(LockError::Held { .. }) => Code::AlreadyRunning,
         // The places that the file leads to.
         AppError::Paths(_)

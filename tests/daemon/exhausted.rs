@@ -285,6 +285,26 @@ fn without_space_to_begin_with() {
 }
 
 #[test]
+fn a_start_that_fails_for_want_of_something_may_be_tried_again() {
+    netns::run(
+        "exhausted::a_start_that_fails_for_want_of_something_may_be_tried_again",
+        || {
+            let world = two_services(RETRY);
+            // The directory itself, and not one file.
+            mount_tmpfs("nr_inodes=1,mode=700", &world.path("run"));
+            // 78 would mean the file, and systemd would leave it at that.
+            let said = world.keepstart(&["run"]);
+            assert_eq!(said.code, 71, "{said:?}");
+            assert!(said.err.contains("No space left on device"), "{said:?}");
+            // Some for the directories, and not for what comes after.
+            mount_tmpfs("nr_inodes=3,mode=700", &world.path("run"));
+            let said = world.keepstart(&["run"]);
+            assert_eq!(said.code, 71, "{said:?}");
+        },
+    );
+}
+
+#[test]
 fn without_memory() {
     netns::run("exhausted::without_memory", || {
         let world = two_services(RETRY);
