@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Read;
+use std::io::{PipeWriter, Read};
+use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
-use crate::held::Held;
+use crate::held::{Freeze, Held};
 use crate::netns::{self, ip};
 use crate::wait::wait_until;
 use crate::world::{PATIENCE, VIP, World, children_of, is_alive, ms, pause};
@@ -147,59 +148,79 @@ const CHATTER: &str = "seq 1 300 | while read n; do seq 1 100; sleep 0.02; done"
 #[test]
 fn a_log_that_nobody_reads_delays_nobody() {
     netns::run("faults::a_log_that_nobody_reads_delays_nobody", || {
-        let world = World::new();
-        world.service_named("quiet", "");
-        world.script("start-loud.sh", CHATTER);
-        world.config(
-            "instances:\n  loud: {vip: 10.77.0.1, start: HERE/start-loud.sh, stop: 'true'}\n  \
-             quiet: {vip: 10.77.0.2, start: HERE/start-quiet.sh, stop: HERE/stop-quiet.sh, debounce: 0}\n",
-        );
-        let (mut reader, writer) = std::io::pipe().unwrap();
-        let daemon = world.daemon_unready(|command| {
-            command.stderr(writer).arg("--log-level").arg("trace");
+        delays_nobody("", |command, pipe| {
+            command.stderr(pipe);
         });
-        world.until("ready", || world.keepstart(&["status"]).code == 0);
-        ip("addr add 10.77.0.1/32 dev lo");
-        let dropped = || world.status()["daemon"]["log_dropped"].as_u64().unwrap();
-        let mut flips = 0;
-        let mut flip = || {
-            ip("addr add 10.77.0.2/32 dev lo");
-            world.settles("quiet", "MASTER", "running");
-            ip("addr del 10.77.0.2/32 dev lo");
-            world.settles("quiet", "BACKUP", "stopped");
-            flips += 1;
-        };
-        wait_until(
-            PATIENCE,
-            || {
-                flip();
-                dropped() > 0
-            },
-            || "the log is never full".into(),
-        );
-        for _ in 0..3 {
-            flip();
-        }
-        assert_eq!(world.ran("hooks-quiet").len(), 2 * flips);
-        world.settles("loud", "MASTER", "running");
-        assert_eq!(world.status()["daemon"]["stale"], false);
-
-        // Somebody reads again, to the end of the daemon.
-        let read = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            reader.read_to_end(&mut text).unwrap();
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        pause(ms(200));
-        daemon.end();
-        let log = read.join().unwrap();
-        assert!(
-            log.contains("log records were dropped"),
-            "{}",
-            &log[log.len().saturating_sub(3000)..]
-        );
-        assert!(log.contains("ended"));
     });
+}
+
+#[test]
+fn a_stdout_that_nobody_reads_delays_nobody() {
+    netns::run("faults::a_stdout_that_nobody_reads_delays_nobody", || {
+        let logging = "logging:\n  version: 1\n  \
+             handlers: {out: {class: logging.StreamHandler, stream: 'ext://sys.stdout'}}\n  \
+             root: {level: DEBUG, handlers: [out]}\n";
+        delays_nobody(logging, |command, pipe| {
+            command.stdout(pipe);
+        });
+    });
+}
+
+/// The log goes into a pipe, and nobody reads that until the end.
+fn delays_nobody(logging: &str, into: impl FnOnce(&mut Command, PipeWriter)) {
+    let world = World::new();
+    world.service_named("quiet", "");
+    world.script("start-loud.sh", CHATTER);
+    world.config(&format!(
+        "{logging}instances:\n  loud: {{vip: 10.77.0.1, start: HERE/start-loud.sh, stop: 'true'}}\n  \
+         quiet: {{vip: 10.77.0.2, start: HERE/start-quiet.sh, stop: HERE/stop-quiet.sh, debounce: 0}}\n"
+    ));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let daemon = world.daemon_unready(|command| {
+        into(command, writer);
+        command.arg("--log-level").arg("trace");
+    });
+    world.until("ready", || world.keepstart(&["status"]).code == 0);
+    ip("addr add 10.77.0.1/32 dev lo");
+    let dropped = || world.status()["daemon"]["log_dropped"].as_u64().unwrap();
+    let mut flips = 0;
+    let mut flip = || {
+        ip("addr add 10.77.0.2/32 dev lo");
+        world.settles("quiet", "MASTER", "running");
+        ip("addr del 10.77.0.2/32 dev lo");
+        world.settles("quiet", "BACKUP", "stopped");
+        flips += 1;
+    };
+    wait_until(
+        PATIENCE,
+        || {
+            flip();
+            dropped() > 0
+        },
+        || "the log is never full".into(),
+    );
+    for _ in 0..3 {
+        flip();
+    }
+    assert_eq!(world.ran("hooks-quiet").len(), 2 * flips);
+    world.settles("loud", "MASTER", "running");
+    assert_eq!(world.status()["daemon"]["stale"], false);
+
+    // Somebody reads again, to the end of the daemon.
+    let read = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        reader.read_to_end(&mut text).unwrap();
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    pause(ms(200));
+    daemon.end();
+    let log = read.join().unwrap();
+    assert!(
+        log.contains("log records were dropped"),
+        "{}",
+        &log[log.len().saturating_sub(3000)..]
+    );
+    assert!(log.contains("ended"));
 }
 
 #[test]
@@ -330,6 +351,35 @@ fn a_disk_thread_that_cannot_wait_goes_on_when_it_can() {
             let told = || world.log().matches("tick ").count();
             let seen = told();
             world.until("it is read on", || told() > seen + 20);
+            daemon.end();
+        },
+    );
+}
+
+#[test]
+fn a_disk_thread_that_hangs_delays_no_failover() {
+    netns::run(
+        "faults::a_disk_thread_that_hangs_delays_no_failover",
+        || {
+            let world = World::new();
+            world.service("echo here I am");
+            world.config(&format!(
+                "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh, debounce: 0}}\n"
+            ));
+            let daemon = world.daemon();
+            let freeze = Freeze::of_thread(&world, daemon.pid(), "disk");
+            for _ in 0..3 {
+                ip(&format!("addr add {VIP}/32 dev lo"));
+                world.settles("default", "MASTER", "running");
+                ip(&format!("addr del {VIP}/32 dev lo"));
+                world.settles("default", "BACKUP", "stopped");
+            }
+            assert!(!world.log().contains("here I am"), "it does not hang");
+            drop(freeze);
+            world.until("what they printed is told", || {
+                world.log().matches("here I am").count() == 6
+            });
+            assert_eq!(world.ran("hooks"), ["start", "stop"].repeat(3));
             daemon.end();
         },
     );
