@@ -3,7 +3,9 @@
 //! and no epoch has come again.
 
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use keepstart::kill_points;
 use rustix::process::Signal;
@@ -21,6 +23,9 @@ const WORLDS: usize = 8;
 
 /// What each world has a service of: one whose script the daemon executes itself, one that goes through the stage.
 const SERVICES: [&str; 2] = ["plain", "staged"];
+
+/// Until a daemon that was locked out is started again.
+const AGAIN: Duration = ms(50);
 
 /// One world, in which the daemon is killed at one point again and again.
 struct Round {
@@ -117,6 +122,11 @@ impl Round {
             PATIENCE,
             || {
                 status = daemon.child().try_wait().unwrap();
+                if is_locked_out(status) {
+                    pause(AGAIN);
+                    daemon = self.begin(&Death::Planned(point, passage));
+                    return false;
+                }
                 if status.is_some() {
                     return true;
                 }
@@ -149,12 +159,28 @@ impl Round {
 
     fn begin(&self, death: &Death) -> Daemon {
         std::fs::write(self.world.path("log"), "").unwrap();
-        match death {
-            Death::Planned((what, step), passage) => self.world.daemon_unready(|command| {
+        self.world.daemon_unready(|command| match death {
+            Death::Planned((what, step), passage) => {
                 command.env("KEEPSTART_TEST_KILL", format!("{what} {step} {passage}"));
-            }),
-            Death::Unplanned => self.world.daemon(),
-        }
+            }
+            Death::Unplanned => {}
+        })
+    }
+
+    /// A daemon that is ready, and lives until the test is content.
+    fn lives(&self) -> Daemon {
+        let mut daemon = self.begin(&Death::Unplanned);
+        self.world.until("ready", || {
+            let status = daemon.child().try_wait().unwrap();
+            if is_locked_out(status) {
+                pause(AGAIN);
+                daemon = self.begin(&Death::Unplanned);
+            } else {
+                assert_eq!(status, None, "{}", self.world.log());
+            }
+            self.world.log().contains("ready: ")
+        });
+        daemon
     }
 
     /// One kill, and what follows.
@@ -177,7 +203,7 @@ impl Round {
         };
         let passage = 1 + self.random.below(passages);
         self.dies_at(self.point, passage);
-        let daemon = self.begin(&Death::Unplanned);
+        let daemon = self.lives();
         self.recovers();
         daemon.kill();
     }
@@ -204,7 +230,7 @@ impl Round {
 
     /// The last life, which is an orderly one.
     fn end(self) {
-        let daemon = self.begin(&Death::Unplanned);
+        let daemon = self.lives();
         for (service, name) in SERVICES.into_iter().enumerate() {
             let (role, state) = if self.present[service] {
                 ("MASTER", "running")
@@ -232,6 +258,12 @@ impl Round {
         }
         assert!(!self.world.exists("pid"));
     }
+}
+
+/// Whether it has ended because of what the one before has not finished making: until it executes its program, such a
+/// process has the locks. On a busy machine that takes a while, and whoever started the daemon starts it again.
+fn is_locked_out(status: Option<ExitStatus>) -> bool {
+    status.and_then(|status| status.code()) == Some(75)
 }
 
 /// Whether the daemon has come so far that a signal does not kill it.

@@ -55,7 +55,7 @@ fn overruns(world: &World) -> u64 {
 /// What happens to the VIP while the daemon is stopped, after the buffer is full.
 fn unseen(world: &World, daemon: &Daemon, events: u32, change: impl FnOnce()) {
     let before = overruns(world);
-    daemon.signal(Signal::STOP);
+    daemon.stop();
     churn(events);
     change();
     daemon.signal(Signal::CONT);

@@ -41,6 +41,7 @@ fn now() -> Instant {
 /// What a daemon has.
 #[derive(Debug)]
 struct Footprint {
+    /// Its own: the program's text comes into memory as it is used.
     memory_kb: u64,
     descriptors: usize,
 }
@@ -103,7 +104,7 @@ impl Soak {
             2 => churn(2_000),
             3 => assert_eq!(self.world.keepstart(&["audit"]).code, 0),
             4 => {
-                self.daemon.signal(Signal::STOP);
+                self.daemon.stop();
                 self.flip();
                 pause(ms(self.random.below(50)));
                 self.daemon.signal(Signal::CONT);
@@ -145,7 +146,7 @@ impl Soak {
             || threads() <= 6,
             || format!("{} threads", threads()),
         );
-        let memory = proc_status(pid, "VmRSS").unwrap();
+        let memory = proc_status(pid, "RssAnon").unwrap();
         let found = Footprint {
             memory_kb: memory.split(' ').next().unwrap().parse().unwrap(),
             descriptors: count_of(&format!("/proc/{pid}/fd")),

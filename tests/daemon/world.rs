@@ -338,8 +338,15 @@ impl Daemon {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
+    /// SIGSTOP; waits until each thread stands still. A SIGCONT that comes before that would take it back.
+    #[track_caller]
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        wait_until(PATIENCE, || self.is_stopped(), || "it does not stop".into());
+    }
+
     /// Whether SIGSTOP has reached all of its threads: `/proc/PID/stat` tells of the first alone.
-    pub(crate) fn is_stopped(&self) -> bool {
+    fn is_stopped(&self) -> bool {
         let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
         threads.filter_map(Result::ok).all(|thread| {
             let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
