@@ -19,7 +19,7 @@ pub(super) enum Code {
     Recording,
     /// EX_UNAVAILABLE: the daemon did not do it, or not in time.
     Unavailable,
-    /// EX_OSERR: the system refused.
+    /// EX_OSERR: the system refused, or is short of something.
     System,
     /// EX_IOERR: the output could not be written.
     Output,
