@@ -2,7 +2,9 @@
 //! looks like it is left alone. And the directory of a living daemon removed.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+
+use nix::sched::{CloneFlags, unshare};
 
 use crate::netns;
 use crate::restart::{add_vip, del_vip, killed_in_the_middle_of_a_start, slow_world};
@@ -232,6 +234,57 @@ fn output_that_is_lost_is_told_of_once() {
         world.until("it is told", || world.log().contains("print is lost"));
         let log = world.log();
         assert_eq!(log.matches("print is lost").count(), 1, "{log}");
+        daemon.end();
+    });
+}
+
+#[test]
+fn a_full_disk_fails_no_script_that_speaks() {
+    netns::run("lost::a_full_disk_fails_no_script_that_speaks", || {
+        let world = World::new();
+        world.script("start.sh", "set -e\necho is up\ntouch HERE/running");
+        world.script("stop.sh", "set -e\necho is down\nrm -f HERE/running");
+        world.config(&format!(
+            "keepstart: {{vip: {VIP}, start: HERE/start.sh, stop: HERE/stop.sh}}\n"
+        ));
+        let run = world.path("run");
+        fs::create_dir(&run).unwrap();
+        // The mounts of this thread and of what it starts.
+        unshare(CloneFlags::CLONE_NEWNS).expect("make a mount namespace");
+        let run_path = run.to_str().unwrap();
+        for arguments in [
+            &["--make-rprivate", "/"][..],
+            &["-t", "tmpfs", "-o", "size=256k", "tmpfs", run_path],
+        ] {
+            let status = Command::new("mount").args(arguments).status().unwrap();
+            assert!(status.success(), "{arguments:?}");
+        }
+        let daemon = world.daemon();
+        world.settles("default", "BACKUP", "stopped");
+        let ballast = run.join("ballast");
+        fs::write(&ballast, vec![b'x'; 1 << 20]).unwrap_err();
+        let flip = || {
+            add_vip();
+            world.until("it runs", || world.exists("running"));
+            del_vip();
+            world.until("it is stopped", || !world.exists("running"));
+        };
+        // Each spawner thread may have made one file ahead; those after them find no room.
+        for _ in 0..4 {
+            flip();
+        }
+        let log = world.log();
+        assert!(!log.contains("failed"), "{log}");
+        assert!(log.contains("print is lost"), "{log}");
+        assert!(log.contains("No space left"), "{log}");
+        fs::remove_file(&ballast).unwrap();
+        let heard = || world.log().matches("| is up").count();
+        let before = heard();
+        // A thread that has still to try again is one flip late.
+        world.until("it is heard again", || {
+            flip();
+            heard() > before
+        });
         daemon.end();
     });
 }

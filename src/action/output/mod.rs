@@ -14,7 +14,8 @@
 //! any life of the daemon, that none of them is left.
 //!
 //! The file is made ahead of the job and gets its name right after the spawn, so that neither open(2) nor
-//! rename(2) stands between the order and the exec.
+//! rename(2) stands between the order and the exec. It has some room from then on, and where the disk has none the
+//! output goes nowhere: a full disk fails no script that only speaks.
 
 mod files;
 mod follower;

@@ -10,13 +10,18 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::Errno;
 
 use super::OutputName;
 use super::holders::held;
 use crate::action::environment::variables_of;
 use crate::kill_points;
 use crate::machine::job::Job;
+
+/// Room on the disk that each file has from the beginning, in bytes: on a disk that is full by then a script can still
+/// say what scripts usually say. One whose `echo` fails may end there, or seem to have failed.
+const ROOM: u64 = 16 * 1024;
 
 /// Where spare files wait: beside the output directory, because there every file belongs to a job.
 fn waiting_room(output_directory: &Path) -> PathBuf {
@@ -186,7 +191,15 @@ fn make(path: &Path) -> io::Result<File> {
         .mode(0o600)
         .open(path)?;
     flock(&file, FlockOperation::NonBlockingLockShared)?;
-    Ok(file)
+    match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, ROOM) {
+        Err(error @ (Errno::NOSPC | Errno::DQUOT)) => {
+            // An empty file would take room too. Where even that fails, the next daemon clears it away.
+            let _ = fs::remove_file(path);
+            Err(error.into())
+        }
+        // Whatever else it is, as a file system that cannot promise room: the file itself is good.
+        Ok(()) | Err(_) => Ok(file),
+    }
 }
 
 #[cfg(test)]
