@@ -141,6 +141,34 @@ fn start_lets_go_of_its_output() {
 }
 
 #[test]
+fn start_lets_go_of_what_its_caller_has_open() {
+    let home = Home::daemon();
+    home.script("start.sh", "ls -l /proc/self/fd > fds; touch up");
+    // As from a script that keeps itself from running twice.
+    let said = Command::new("sh")
+        .args(["-c", "exec 9> \"$1\"; shift; exec \"$@\"", "sh"])
+        .arg(home.path("caller.lock"))
+        .arg(BINARY)
+        .arg("-c")
+        .arg(home.path("config.yaml"))
+        .arg("start")
+        .output()
+        .expect("a shell");
+    Said::of(&said).expect(0, "log: ", "");
+    home.until(&["status"], 0, "running");
+    let daemon = format!("/proc/{}/fd", home.pid().as_raw_nonzero());
+    let keeps = |entry: std::io::Result<fs::DirEntry>| {
+        // Of those that it closes meanwhile nothing can be read.
+        let file = fs::read_link(entry.expect("a descriptor").path());
+        file.is_ok_and(|file| file.ends_with("caller.lock"))
+    };
+    assert!(!fs::read_dir(daemon).expect("a process").any(keeps));
+    let script = fs::read_to_string(home.path("work/fds")).expect("a list");
+    assert!(script.contains("/dev/null"), "{script}");
+    assert!(!script.contains("caller.lock"), "{script}");
+}
+
+#[test]
 fn watch_tells_changes_and_comes_back_after_a_restart() {
     let home = Home::daemon();
     home.run(&["start"]).expect(0, "started", "");

@@ -3,14 +3,16 @@
 //! over.
 
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+use nix::unistd::close;
 use rustix::io::Errno;
 use rustix::process::setsid;
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -48,6 +50,21 @@ fn take_name() {
     let _ = set_name(&name);
 }
 
+/// Closes what whoever typed `start` had open beside the three streams: the daemon, and each service that its scripts
+/// leave running, would keep a lock of flock(1) or a pipe for ever.
+fn close_inherited() {
+    let listed = fs::read_dir("/proc/self/fd")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
+    let inherited: Vec<_> = listed.filter_map(number).filter(|fd| *fd > 2).collect();
+    for descriptor in inherited {
+        // The program has opened none yet, so none has an owner in it. The one of the list itself is closed already.
+        let _ = close(descriptor);
+    }
+}
+
 /// How the start of a detached daemon went; one line of JSON from it to `start`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Started {
@@ -80,6 +97,7 @@ pub(super) fn run(given: Option<&Path>, log_level: Option<&str>, how: &Run) -> E
         };
         return daemon(given, log_level, how, record);
     }
+    close_inherited();
     // It fails for the leader of a process group only, and then there is nothing to leave.
     let _ = setsid();
     let ending = daemon(given, log_level, How::Detached, record);

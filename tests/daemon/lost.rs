@@ -254,7 +254,7 @@ fn a_full_disk_fails_no_script_that_speaks() {
         let run_path = run.to_str().unwrap();
         for arguments in [
             &["--make-rprivate", "/"][..],
-            &["-t", "tmpfs", "-o", "size=256k", "tmpfs", run_path],
+            &["-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", run_path],
         ] {
             let status = Command::new("mount").args(arguments).status().unwrap();
             assert!(status.success(), "{arguments:?}");
