@@ -333,8 +333,13 @@ fn explain(program: &Path, job: &Job, error: &io::Error) -> String {
         if let Some(interpreter) = interpreter_of(program) {
             let program = program.display();
             let interpreter = interpreter.to_string_lossy();
+            let hint = if interpreter.ends_with('\r') {
+                " (its lines end as on Windows: sed -i 's/\\r$//' mends that)"
+            } else {
+                ""
+            };
             let interpreter = interpreter.escape_debug();
-            return format!("cannot run {program}: its interpreter {interpreter}: {reason}");
+            return format!("cannot run {program}: its interpreter {interpreter}: {reason}{hint}");
         }
     }
     format!("cannot run {}: {reason}", program.display())

@@ -24,7 +24,9 @@ pub fn interpreter_of(script: &Path) -> Option<PathBuf> {
         .ok()?;
     file.take(LINE_MAX).read_to_end(&mut start).ok()?;
     let line = start.split(|&byte| byte == b'\n').next()?;
-    let mut words = line.strip_prefix(b"#!")?.split(u8::is_ascii_whitespace);
+    // To the kernel a carriage return is a part of the name.
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let mut words = line.strip_prefix(b"#!")?.split(blank);
     let word = words.find(|word| !word.is_empty())?;
     Some(OsString::from_vec(word.to_vec()).into())
 }

@@ -194,6 +194,15 @@ async fn what_cannot_be_started_says_why() {
     let expected = "its interpreter /opt/no/python3: No such file or directory";
     assert_eq!(text, format!("cannot run {}: {expected}", odd.display()));
 
+    let windows = bench.script("windows.sh", "#!/bin/sh\r\ntrue\r\n");
+    let text = not_started(bench.run_command(Command::File(windows.clone())).await);
+    let expected = "its interpreter /bin/sh\\r: No such file or directory (its lines end as on Windows: \
+                    sed -i 's/\\r$//' mends that)";
+    assert_eq!(
+        text,
+        format!("cannot run {}: {expected}", windows.display())
+    );
+
     let mut job = start(9, shell("true"));
     Arc::make_mut(&mut job.command).working_directory = Some("/nowhere".into());
     let text = not_started(bench.run(job.clone()).await);
@@ -217,7 +226,7 @@ async fn what_cannot_be_started_says_why() {
         Call::Intent(start(1, shell("")).id),
         Call::NotSpawned(start(1, shell("")).id)
     ]));
-    assert_eq!(bench.executor.counters().not_started, 5);
+    assert_eq!(bench.executor.counters().not_started, 6);
     // Nothing was written, so nothing is left to be followed.
     assert_eq!(fs::read_dir(bench.path("output")).unwrap().count(), 0);
 }
