@@ -14,6 +14,7 @@ use crate::control::status::{
 };
 use crate::control::why::{self, Span};
 use crate::machine::job::{Action, Knowledge, Role};
+use crate::machine::settings::InstanceName;
 use crate::source::netlink::Filter;
 
 /// On terminals narrower than this, reasons are not broken any more.
@@ -101,13 +102,20 @@ fn coarseness(filter: &Filter, out: Out) -> Option<String> {
     }
 }
 
-/// The instances, in columns as wide as their longest text.
+/// No column is made wider than this, in characters, which is what a name can have: one long reason would push those
+/// of all instances out of the screen.
+const COLUMN_MAX: usize = InstanceName::LENGTH_MAX;
+
+/// The instances, in columns as wide as their longest text, but for one that is longer than any column.
 pub(in crate::cli) fn table(instances: &[&InstanceStatus], out: Out) -> String {
     let rows: Vec<_> = instances.iter().map(|instance| cells(instance)).collect();
     let mut widths = [0; 6];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.text.chars().count().max(*width);
+            let length = cell.text.chars().count();
+            if length <= COLUMN_MAX {
+                *width = length.max(*width);
+            }
         }
     }
     let [name_width, ..] = widths;

@@ -4,7 +4,7 @@ use super::*;
 use crate::control::protocol::VERSION;
 use crate::control::samples::{kernel, time, view};
 use crate::control::status::Freshness;
-use crate::machine::job::{JobId, Means};
+use crate::machine::job::{JobId, Means, Outcome};
 use crate::machine::reason::{Cause, Next, Reason};
 use crate::machine::view::{InstanceView, JobView};
 use crate::source::netlink::Filter;
@@ -71,6 +71,23 @@ web       MASTER  3m12s  running  start done 3m12s ago (took 50ms)
 it is running; start done 3m12s ago (took 50ms), asked for because the role was gained; nothing is left to do
 "
     );
+}
+
+#[test]
+fn a_long_reason_makes_no_column_wide() {
+    let failed = |view: &mut InstanceView| {
+        let mut last = view.last_action.as_deref().cloned().expect("a last job");
+        last.outcome = Outcome::NotStarted {
+            error: "cannot run /opt/web/start.sh: ".to_owned() + &"x".repeat(200),
+        };
+        view.last_action = Some(last.into());
+    };
+    let checked = |view: &mut InstanceView| view.last_check = view.last_action.clone();
+    let [failed, checked] = [instance("db", failed), instance("web", checked)];
+    let text = table(&[&failed, &checked], Out::plain());
+    let line = text.lines().find(|line| line.starts_with("web "));
+    let line = line.expect("a line of its own");
+    assert!(line.chars().count() < 120, "{line}");
 }
 
 #[test]
