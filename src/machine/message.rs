@@ -407,6 +407,9 @@ pub struct Changes {
     pub changed: Vec<InstanceName>,
     /// Instances that are no longer there.
     pub removed: Vec<InstanceName>,
+    /// Those of them whose services may run on, with nobody to look after them.
+    #[serde(default)]
+    pub left: Vec<InstanceName>,
     /// How many stayed as they were.
     pub unchanged: u32,
 }

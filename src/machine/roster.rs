@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::instance::Instance;
-use super::job::{InstanceId, JobId, Knowledge};
+use super::job::{Action, InstanceId, JobId, Knowledge};
 use super::kernel::Links;
 use super::message::{Changes, Event, Output, Restored};
 use super::reason::Reason;
@@ -21,9 +21,10 @@ impl Machine {
         let (poll, audit) = (settings.poll_every, settings.audit_every);
         self.follow.configure(poll, audit, now, &mut self.shared);
         self.shared.places.set_limit(settings.starts_at_once);
-        let removed = self.remove_all_but(&settings.instances, now);
+        let (removed, left) = self.remove_all_but(&settings.instances, now);
         let mut changes = Changes {
             removed,
+            left,
             ..Changes::default()
         };
         let mut look = false;
@@ -92,7 +93,12 @@ impl Machine {
         }
     }
 
-    fn remove_all_but(&mut self, keep: &[Arc<InstanceSettings>], now: Time) -> Vec<InstanceName> {
+    /// Gives back which are removed, and of which of them the service may run on.
+    fn remove_all_but(
+        &mut self,
+        keep: &[Arc<InstanceSettings>],
+        now: Time,
+    ) -> (Vec<InstanceName>, Vec<InstanceName>) {
         let stays = |name: &InstanceName| keep.binary_search_by(|one| one.name.cmp(name)).is_ok();
         let gone: Vec<_> = self
             .names
@@ -100,10 +106,16 @@ impl Machine {
             .filter(|name| !stays(name))
             .cloned()
             .collect();
+        let instances = gone.iter().filter_map(|name| self.names.get(name));
+        let instances = instances.filter_map(|id| self.instances.get(id));
+        let left = instances
+            .filter(|instance| runs_on_when_removed(instance))
+            .map(|instance| instance.settings.name.clone())
+            .collect();
         for name in &gone {
             self.remove(name, now);
         }
-        gone
+        (gone, left)
     }
 
     pub(super) fn add(&mut self, settings: Arc<InstanceSettings>, now: Time) {
@@ -232,6 +244,16 @@ impl Machine {
             knowledge: noted,
         });
         self.shared.outbox.tell(Output::Gone(id));
+    }
+}
+
+/// Whether the service may run on when the instance is removed.
+fn runs_on_when_removed(instance: &Instance) -> bool {
+    let job = instance.job.as_ref();
+    let starts = job.is_some_and(|job| job.action == Action::Start);
+    match instance.settings.on_remove {
+        Release::Keep => starts || instance.knowledge != Knowledge::Stopped,
+        Release::Stop => false,
     }
 }
 

@@ -186,6 +186,7 @@ fn reloaded(changes: &Changes) -> String {
         added,
         changed,
         removed,
+        left: _,
         unchanged,
     } = changes;
     format!(

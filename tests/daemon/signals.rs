@@ -203,6 +203,8 @@ fn hup_reads_the_file_again() {
                 .log()
                 .contains("1 added, 1 changed, 2 removed, 1 unchanged")
         });
+        let left = "ended, kept removed; kept may run on (on-remove: keep); 1 unchanged";
+        world.until("what runs on is told", || world.log().contains(left));
         world.settles("changed", "BACKUP", "stopped");
         world.settles("new", "MASTER", "running");
         world.until("the removed one is stopped", || {

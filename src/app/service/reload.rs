@@ -243,6 +243,7 @@ fn in_words(changes: &Changes) -> String {
         list("added", &changes.added),
         list("changed", &changes.changed),
         list("removed", &changes.removed),
+        list("may run on (on-remove: keep)", &changes.left),
     ];
     let mut words: Vec<_> = lists.into_iter().flatten().collect();
     words.push(format!("{} unchanged", changes.unchanged));

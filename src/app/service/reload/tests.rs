@@ -23,3 +23,19 @@ fn a_reader_that_hangs_remains_the_only_one() {
     let next = reader.begin(|| Ok(7));
     assert_eq!(next.blocking_recv().unwrap(), Ok(7));
 }
+
+#[test]
+fn what_a_removed_instance_leaves_running_is_said() {
+    let names = |names: &[&str]| {
+        let names = names.iter().map(|name| InstanceName::new(name).unwrap());
+        names.collect::<Vec<_>>()
+    };
+    let changes = Changes {
+        removed: names(&["db", "web"]),
+        left: names(&["web"]),
+        unchanged: 3,
+        ..Changes::default()
+    };
+    let said = "db, web removed; web may run on (on-remove: keep); 3 unchanged";
+    assert_eq!(in_words(&changes), said);
+}
