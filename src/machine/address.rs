@@ -203,13 +203,16 @@ impl AddressTable {
             .into_iter()
             .flat_map(BTreeMap::values)
         {
-            if !nic.is_none_or(|nic| self.matches(entry, nic)) {
-                continue;
+            match nic {
+                Some(nic) if !self.matches(entry, nic) => {
+                    if matches!(cause, Cause::VipAbsent { .. }) {
+                        let nic = nic.to_owned();
+                        cause = Cause::VipElsewhere { address, nic };
+                    }
+                }
+                Some(_) | None if entry.usable => return Ok(self.link_name(entry.key.link)),
+                Some(_) | None => cause = Cause::VipUnusable { address },
             }
-            if entry.usable {
-                return Ok(self.link_name(entry.key.link));
-            }
-            cause = Cause::VipUnusable { address };
         }
         Err(cause)
     }

@@ -39,6 +39,13 @@ pub enum Cause {
         /// The first that is missing.
         address: IpAddr,
     },
+    /// An address that is needed is on this node, but on no interface of the name in the file.
+    VipElsewhere {
+        /// That address.
+        address: IpAddr,
+        /// The name.
+        nic: String,
+    },
     /// Any one of several addresses would do, and none is there.
     NoVipPresent {
         /// The first of them.
@@ -61,6 +68,7 @@ impl Cause {
             Self::VipPresent { .. } => Role::Master,
             Self::NicAbsent { .. }
             | Self::VipAbsent { .. }
+            | Self::VipElsewhere { .. }
             | Self::NoVipPresent { .. }
             | Self::VipUnusable { .. } => Role::Backup,
         }
@@ -76,6 +84,9 @@ impl fmt::Display for Cause {
             Self::NicAbsent { nic } => write!(f, "there is no interface {nic}"),
             Self::VipPresent { address, link } => write!(f, "{address} is on {}", link.as_str()),
             Self::VipAbsent { address } => write!(f, "{address} is not here"),
+            Self::VipElsewhere { address, nic } => {
+                write!(f, "{address} is on this node, but not on {nic}")
+            }
             Self::NoVipPresent { addresses, more } => none_of(addresses, *more, f),
             Self::VipUnusable { address } => {
                 write!(

@@ -375,9 +375,10 @@ fn level_of(cause: &Cause, one: &InstanceSettings) -> Role {
     match cause {
         Cause::NotLookedYet | Cause::KernelSilent | Cause::NicNeverSeen { .. } => Role::Unknown,
         Cause::VipPresent { .. } => Role::Master,
-        Cause::VipAbsent { .. } | Cause::NoVipPresent { .. } | Cause::VipUnusable { .. } => {
-            Role::Backup
-        }
+        Cause::VipAbsent { .. }
+        | Cause::VipElsewhere { .. }
+        | Cause::NoVipPresent { .. }
+        | Cause::VipUnusable { .. } => Role::Backup,
         Cause::NicAbsent { .. } => match one.role.nic_never_seen {
             NicNeverSeen::Unknown | NicNeverSeen::Backup => Role::Backup,
         },

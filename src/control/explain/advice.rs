@@ -60,6 +60,10 @@ fn about_source(cause: &Cause) -> Option<String> {
             "see `ip -6 address show to {address}`: with `dadfailed` another machine has this address; `tentative` \
              passes within seconds"
         )),
+        Cause::VipElsewhere { address, nic } => Some(format!(
+            "see with `ip address show to {address}` where it is: if it is meant, {nic} is not its interface, or not \
+             its label (IPv6 addresses have none)"
+        )),
         Cause::NotLookedYet
         | Cause::VipPresent { .. }
         | Cause::VipAbsent { .. }

@@ -237,10 +237,11 @@ fn a_label_names_the_address_and_its_link() {
     assert_eq!(level(&table, &rule(Some("eth0"))), Role::Master);
     assert_eq!(level(&table, &rule(Some("eth0:web"))), Role::Backup);
     apply(&mut table, &KernelEvent::AddressPresent(address(1, VIP)));
-    assert_eq!(
-        cause(&table, &wanted),
-        Cause::VipAbsent { address: ip(VIP) }
-    );
+    let elsewhere = Cause::VipElsewhere {
+        address: ip(VIP),
+        nic: "eth0:vip".into(),
+    };
+    assert_eq!(cause(&table, &wanted), elsewhere);
     apply(&mut table, &KernelEvent::LinkGone(1));
     assert_eq!(
         cause(&table, &wanted),
