@@ -323,7 +323,9 @@ async fn a_group_of_zombies_that_nobody_reaps_is_empty() {
     let job = start(1, shell(&line));
     bench.executor.submit(Box::new(job.clone()));
     let (_, pid) = bench.spawned().await;
-    until("the child is in the group", || ready.exists()).await;
+    // The shell and its child write at the same time.
+    let told = || fs::read_to_string(&parent_file).is_ok_and(|text| text.ends_with('\n'));
+    until("the child is in the group", || ready.exists() && told()).await;
     let parent = read_pid(&parent_file);
     let _reaper = Reaper(parent);
     bench.executor.signal(job.id, JobSignal::Term);
