@@ -5,8 +5,14 @@ use std::fs;
 use std::io;
 
 /// Those of a process that are in force.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each capability is there or not, whatever the others are"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
+    /// `CAP_IPC_LOCK`: it may lock as much memory as it likes.
+    pub ipc_lock: bool,
     /// `CAP_KILL`: it may signal the processes of other users.
     pub kill: bool,
     /// `CAP_NET_ADMIN`: its sockets may have larger buffers than `net.core.rmem_max` says.
@@ -37,6 +43,7 @@ impl Capabilities {
         // The numbers are those of <linux/capability.h>.
         let has = |number: u32| bits & (1 << number) != 0;
         Some(Self {
+            ipc_lock: has(14),
             kill: has(5),
             net_admin: has(12),
             sys_ptrace: has(19),
@@ -53,12 +60,19 @@ mod tests {
         let of = |bits: &str| {
             let text = format!("Name:\tx\nCapPrm:\tffff\nCapEff:\t{bits}\nCapBnd:\tffff\n");
             let found = Capabilities::parse(&text).unwrap();
-            (found.kill, found.net_admin, found.sys_ptrace)
+            let Capabilities {
+                ipc_lock,
+                kill,
+                net_admin,
+                sys_ptrace,
+            } = found;
+            [ipc_lock, kill, net_admin, sys_ptrace]
         };
-        assert_eq!(of("0000000000000020"), (true, false, false));
-        assert_eq!(of("0000000000001000"), (false, true, false));
-        assert_eq!(of("0000000000080000"), (false, false, true));
-        assert_eq!(of("000001ffffffffff"), (true, true, true));
+        assert_eq!(of("0000000000000020"), [false, true, false, false]);
+        assert_eq!(of("0000000000001000"), [false, false, true, false]);
+        assert_eq!(of("0000000000080000"), [false, false, false, true]);
+        assert_eq!(of("0000000000004000"), [true, false, false, false]);
+        assert_eq!(of("000001ffffffffff"), [true; 4]);
         assert_eq!(Capabilities::parse("CapEff:\tx\n"), None);
         let own = Capabilities::own().unwrap();
         assert_eq!(own, Capabilities::of(std::process::id()).unwrap());

@@ -21,6 +21,7 @@
 //! | [`clock`] | the one clock that the machine's time comes from |
 //! | [`processes`], [`capabilities`] | the list of all processes; what one may do |
 //! | [`kill_points`] | where tests have the daemon killed |
+//! | [`scheduling`] | which threads are real-time, and that no script is |
 //! | [`trust`] | whether a file that is run is in safe hands |
 //! | [`config`] | the file: every fault with its place, every default filled in |
 //! | [`source`] | what the kernel says of links and addresses |
@@ -53,6 +54,7 @@ pub mod reactor;
 pub mod record;
 pub mod replay;
 pub mod report;
+pub mod scheduling;
 pub mod source;
 pub mod state;
 pub mod systemd;

@@ -17,6 +17,8 @@ const LAYERS: &[&[&str]] = &[
         "timeline",
         "trust",
     ],
+    // It asks for capabilities.
+    &["scheduling"],
     &["config"],
     &[
         "action",
@@ -183,6 +185,28 @@ fn netlink_crates_stay_at_home() {
 #[test]
 fn the_crate_of_the_bus_stays_at_home() {
     stay_at_home(BUS_CRATES, BUS_HOMES);
+}
+
+/// A real-time thread hands its class on to the threads that it makes, unless they are made by this.
+#[test]
+fn threads_beside_the_reactor_are_ordinary() {
+    let mut found = Vec::new();
+    for source in sources().iter().filter(|source| !is_test(source)) {
+        let of_reactor = ["action/", "source/", "reactor.rs"];
+        if !of_reactor.iter().any(|home| source.name.starts_with(home))
+            || source.name == "action/spawner.rs"
+        {
+            continue;
+        }
+        for (number, line) in source.code.iter().enumerate() {
+            for word in ["thread::Builder", "thread::spawn", "spawn_blocking"] {
+                if line.contains(word) {
+                    found.push(format!("{}:{}: {word}", source.name, number + 1));
+                }
+            }
+        }
+    }
+    assert_none("threads not made by scheduling::ordinary_thread", &found);
 }
 
 fn stay_at_home(crates: &[&str], homes: &[&str]) {

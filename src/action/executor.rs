@@ -38,6 +38,7 @@ use super::zombies::ZombiePasses;
 use super::{JobRecorder, now};
 use crate::machine::job::{Exit, Job, JobId, JobSignal};
 use crate::machine::message::Adopted;
+use crate::scheduling::Realtime;
 use crate::trust;
 
 /// Jobs at once at most; further ones end as not started and are counted. An instance has at most one, so
@@ -60,6 +61,8 @@ pub struct ExecutorOptions {
     pub daemon: DaemonName,
     /// This life of the daemon; see [`JobId`].
     pub life: u32,
+    /// What the spawner threads are to be beyond ordinary.
+    pub realtime: Option<Arc<Realtime>>,
 }
 
 /// The executor could not be made.
@@ -127,6 +130,7 @@ impl Executor {
             null,
             life: options.life,
             script_security: trust::security(None),
+            realtime: options.realtime,
         };
         Ok(Self {
             spawners: Spawners::new(launcher).map_err(ExecutorError::Threads)?,

@@ -24,6 +24,7 @@ use crate::kill_points;
 use crate::machine::job::Job;
 use crate::machine::process::ScriptSecurity;
 use crate::machine::settings::{Arguments, Command};
+use crate::scheduling::Realtime;
 use crate::trust::{self, Trusted, interpreter_of};
 
 /// The shell of lines, and of files whose format the kernel does not know.
@@ -43,6 +44,8 @@ pub(super) struct Launcher {
     pub(super) life: u32,
     /// What becomes of scripts that are not in safe hands, where the file does not say.
     pub(super) script_security: ScriptSecurity,
+    /// What the spawner threads are, and no action.
+    pub(super) realtime: Option<Arc<Realtime>>,
 }
 
 /// Told of a process that can be signalled before it is the action.
@@ -148,13 +151,21 @@ impl Launcher {
         };
         let directory = job.command.working_directory.as_deref();
         let process = &job.command.process;
-        if process.differs_from_the_daemon() {
+        let realtime = self.realtime.as_deref();
+        let differs = process.differs_from_the_daemon();
+        // A workspace is where the daemon itself is, as long as the path still leads there.
+        let is_elsewhere = |directory: &&Path| !differs && !is_here(directory);
+        let elsewhere = directory.filter(is_elsewhere);
+        // A plain child is brought elsewhere from an ordinary thread only.
+        let is_realtime = || realtime.is_some_and(Realtime::is_handed_on);
+        if differs || elsewhere.is_some() && is_realtime() {
             let staged = Staged {
                 process,
                 program,
                 arguments: &invocation.arguments,
                 directory,
                 by_shell: invocation.format == Format::ShellMayRead,
+                realtime,
             };
             let born = |pid| {
                 births.born(pid);
@@ -165,8 +176,6 @@ impl Launcher {
                 Err(error) => Err(explain_stage(program, job, error)),
             };
         }
-        // A workspace is where the daemon itself is, as long as the path still leads there.
-        let directory = directory.filter(|directory| !is_here(directory));
         let streams = Streams {
             input: &self.null,
             output,
@@ -175,7 +184,14 @@ impl Launcher {
             let Invocation {
                 program, arguments, ..
             } = invocation;
-            spawn(program, arguments, &environment, directory, streams)
+            spawn(
+                program,
+                arguments,
+                &environment,
+                elsewhere,
+                streams,
+                realtime,
+            )
         };
         let result = match attempt(&invocation) {
             Err(error) if is(&error, Errno::NOEXEC) => match invocation.by_shell() {

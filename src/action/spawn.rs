@@ -15,6 +15,8 @@ use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 
 use super::environment::Block;
+use super::process::to_pid;
+use crate::scheduling::{HandedOn, Realtime};
 
 /// Where a process reads and writes.
 #[derive(Clone, Copy)]
@@ -25,7 +27,8 @@ pub(super) struct Streams<'a> {
     pub(super) output: &'a File,
 }
 
-/// Makes a process that leads a group of its own; gives back its number.
+/// Makes a process that leads a group of its own; gives back its number. It is ordinary, also where the calling thread
+/// is real-time; that has no `directory` then.
 ///
 /// `program` has a slash: it is not looked for in `PATH`. The error is that of the exec, or of the directory.
 pub(super) fn spawn(
@@ -34,9 +37,10 @@ pub(super) fn spawn(
     environment: &Block<'_>,
     directory: Option<&Path>,
     streams: Streams<'_>,
+    realtime: Option<&Realtime>,
 ) -> io::Result<u32> {
     match directory {
-        None => spawn_here(program, arguments, environment, streams),
+        None => spawn_here(program, arguments, environment, streams, realtime),
         Some(directory) => spawn_in(directory, program, arguments, environment, streams),
     }
 }
@@ -48,21 +52,30 @@ fn spawn_here(
     arguments: &[OsString],
     environment: &Block<'_>,
     streams: Streams<'_>,
+    realtime: Option<&Realtime>,
 ) -> io::Result<u32> {
     let mut words = vec![CString::new(program.as_os_str().as_bytes())?];
     for argument in arguments {
         words.push(CString::new(argument.as_bytes())?);
     }
-    spawn_words(program, &words, environment.variables(), streams)
+    let variables = environment.variables();
+    let (number, handed_on) = spawn_words(program, &words, variables, streams, realtime)?;
+    if let (Some(realtime), Some(pid)) = (realtime, to_pid(number)) {
+        realtime.give_limit(pid);
+        handed_on.take_back_soon(pid);
+    }
+    Ok(number)
 }
 
-/// Spawns a program with the words and variables that are its own.
+/// Spawns a program with the words and variables that are its own; gives back its number, and what is to be taken back
+/// of it. Its limit on real time is the daemon's.
 pub(super) fn spawn_words<V: AsRef<CStr>>(
     program: &Path,
     words: &[CString],
     variables: &[V],
     streams: Streams<'_>,
-) -> io::Result<u32> {
+    realtime: Option<&Realtime>,
+) -> io::Result<(u32, HandedOn)> {
     let mut actions = PosixSpawnFileActions::init()?;
     actions.add_dup2(streams.input.as_raw_fd(), 0)?;
     actions.add_dup2(streams.output.as_raw_fd(), 1)?;
@@ -77,11 +90,16 @@ pub(super) fn spawn_words<V: AsRef<CStr>>(
     // Whatever this process ignores, a script begins with every signal as it is by default.
     attributes.set_sigdefault(&SigSet::all())?;
     attributes.set_sigmask(&SigSet::empty())?;
-    let pid = posix_spawn(program, &actions, &attributes, words, variables)?;
-    Ok(pid.as_raw().cast_unsigned())
+    let handed_on = match realtime {
+        Some(realtime) => realtime.hand_on(&mut attributes)?,
+        None => HandedOn::Nothing,
+    };
+    let number = posix_spawn(program, &actions, &attributes, words, variables)?;
+    Ok((number.as_raw().cast_unsigned(), handed_on))
 }
 
-/// The same with a working directory, which only the standard library can ask of posix_spawn(3) safely.
+/// The same with a working directory, which only the standard library can ask of posix_spawn(3) safely. From an
+/// ordinary thread only: it cannot ask for a class as well.
 fn spawn_in(
     directory: &Path,
     program: &Path,

@@ -163,6 +163,7 @@ impl Bench {
             environment,
             daemon: daemon(),
             life: std::process::id(),
+            realtime: None,
         })
         .unwrap();
         Self {

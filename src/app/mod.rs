@@ -12,6 +12,8 @@
 //! Three more come and go, because what they ask may not answer: `dump` (netlink), `reload` (the file) and
 //! `scripts` (whether the scripts are there). With `--record FILE` there is one more: `recorder`.
 //!
+//! With `realtime-priority` the reactor and the spawners are real-time threads ([`crate::scheduling`]).
+//!
 //! The threads know each other only by bounded queues. A panic on any of them ends the process.
 
 mod orphans;
@@ -44,7 +46,8 @@ use crate::machine::message::RestoredMap;
 use crate::reactor::Reactor;
 use crate::record::Recorded;
 use crate::report;
-use crate::state::{LockError, Paths, PathsError, RunLog};
+use crate::scheduling::Realtime;
+use crate::state::{LockError, Paths, PathsError, Pidfile, RunLog};
 
 use service::{Doors, Guests, Service, ServiceParts};
 
@@ -168,9 +171,10 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     let guests = Guests::of(&config.application);
     let prepared = prepare::prepare(&config, paths, options.entered)?;
     let runtime = new_runtime()?;
+    let realtime = begin_realtime(&config);
     let doors = {
         let _inside = runtime.enter();
-        Doors::open(&guests, paths)?
+        Doors::open(&config.application, &guests, paths)?
     };
     let mut follower = OutputFollower::open(&paths.output_dir()).map_err(AppError::Output)?;
     follower.keep_within(options.log_room);
@@ -189,7 +193,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         prepare::origin(&prepared.boot, life, clock),
         (options.record, paths.crash()),
     )?;
-    let executor = executor_options(&config, paths, prepared.run_log, life);
+    let executor = executor_options(&config, paths, prepared.run_log, life, realtime.clone());
     let (updates, receiver, dropped) = Updates::channel();
     let (orders, order_receiver) = mpsc::channel(ORDERS_MAX);
     let parts = ReactorParts {
@@ -201,6 +205,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         disk,
         updates,
         receive_buffer_bytes: options.receive_buffer_bytes,
+        realtime: realtime.clone(),
     };
     let reactor_thread = start_reactor(parts, order_receiver, answers)?;
     let service = Service::new(ServiceParts {
@@ -215,6 +220,7 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
         log_dropped: options.log_dropped,
         reopen_log: options.reopen_log,
         change_log: options.change_log,
+        realtime,
     });
     let result = on_this_thread(
         runtime,
@@ -222,13 +228,22 @@ pub fn run(loaded: Loaded, paths: &Paths, options: RunOptions) -> Result<(), App
     );
     let threads = [reactor_thread, disk_thread].into_iter();
     threads.chain(recorder_thread).for_each(join);
-    if let Some(Err(error)) = prepared.pidfile.map(crate::state::Pidfile::remove) {
+    remove(prepared.pidfile);
+    drop(prepared.registration.take());
+    result
+}
+
+fn begin_realtime(config: &Config) -> Option<Arc<Realtime>> {
+    let priority = config.application.realtime_priority?;
+    Some(Arc::new(Realtime::begin(priority)))
+}
+
+fn remove(pidfile: Option<Pidfile>) {
+    if let Some(Err(error)) = pidfile.map(Pidfile::remove) {
         let error = anyhow::Error::from(error);
         tracing::warn!("{error:#}");
     }
     kill_points::pass("pidfile", "removed");
-    drop(prepared.registration.take());
-    result
 }
 
 fn executor_options(
@@ -236,6 +251,7 @@ fn executor_options(
     paths: &Paths,
     run_log: Arc<RunLog>,
     life: u32,
+    realtime: Option<Arc<Realtime>>,
 ) -> ExecutorOptions {
     ExecutorOptions {
         output_directory: paths.output_dir(),
@@ -243,6 +259,7 @@ fn executor_options(
         environment: inherited_environment(),
         daemon: DaemonName::of(&config.file),
         life,
+        realtime,
     }
 }
 
@@ -265,6 +282,7 @@ struct ReactorParts {
     disk: Disk,
     updates: Updates,
     receive_buffer_bytes: Option<usize>,
+    realtime: Option<Arc<Realtime>>,
 }
 
 fn start_reactor(
@@ -275,6 +293,9 @@ fn start_reactor(
     let runner = Runner::new(parts.executor).map_err(AppError::Executor)?;
     let runtime = new_runtime()?;
     let body = move || {
+        if let Some(realtime) = parts.realtime {
+            realtime.enter();
+        }
         runtime.block_on(async move {
             let mut runner = runner;
             let mut orphans = parts.orphans;

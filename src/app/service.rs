@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -26,6 +26,7 @@ use crate::kill_points;
 use crate::machine::Time;
 use crate::machine::message::{Event, Input};
 use crate::machine::settings::InstanceName;
+use crate::scheduling::Realtime;
 use crate::state::{Paths, Registration};
 use crate::systemd::{Notifier, NotifyError, status_line};
 use crate::timeline::Timeline;
@@ -70,6 +71,7 @@ pub(super) struct Service {
     script_look: ScriptLook,
     reopen_log: Box<dyn Fn()>,
     change_log: Box<dyn Fn(&Config)>,
+    realtime: Option<Arc<Realtime>>,
     file_reader: FileReader,
     /// A configuration that is being read.
     reading: Option<Reading>,
@@ -93,6 +95,7 @@ pub(super) struct ServiceParts {
     pub(super) log_dropped: Box<dyn Fn() -> u64>,
     pub(super) reopen_log: Box<dyn Fn()>,
     pub(super) change_log: Box<dyn Fn(&Config)>,
+    pub(super) realtime: Option<Arc<Realtime>>,
 }
 
 /// What woke the service.
@@ -134,6 +137,7 @@ impl Service {
             script_look: ScriptLook::default(),
             reopen_log: parts.reopen_log,
             change_log: parts.change_log,
+            realtime: parts.realtime,
             file_reader: FileReader::default(),
             reading: None,
             status_due: None,
@@ -222,6 +226,7 @@ impl Service {
             config_file: self.config.file.clone(),
             config_read_at: self.config_read_at.clone(),
             counters: Box::new(counters),
+            realtime: self.realtime.clone(),
         };
         tokio::task::spawn_local(server::serve(listeners, Rc::new(context)));
     }
@@ -297,6 +302,7 @@ impl Service {
             SIGHUP => self.begin_reload(None),
             SIGUSR1 => self.log_state().await,
             SIGUSR2 => (self.reopen_log)(),
+            SIGXCPU => self.realtime.iter().for_each(|it| it.ran_away()),
             _ if self.ending.is_some() => {
                 tracing::warn!("told to end for the second time: what runs is left running");
                 return true;

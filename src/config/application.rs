@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::account;
 use super::grounds::Ground;
 use super::section::{Notes, Section};
-use super::tree::{Node, quoted};
+use super::tree::{Node, Value, quoted};
 use super::value::{boolean, choice, count, duration, text};
 use crate::machine::process::{Group, ScriptSecurity};
+use crate::scheduling::Priority;
 
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "daemon",
     "workspace",
     "pidfile",
@@ -23,6 +24,7 @@ pub(super) const KEYS: [&str; 11] = [
     "control-readers",
     "log-level",
     "script-security",
+    "realtime-priority",
 ];
 
 pub(super) const STARTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(16).unwrap();
@@ -53,6 +55,9 @@ pub struct Application {
     /// What becomes of a script that somebody else could change; `None`: strict
     /// for root, off for others.
     pub script_security: Option<ScriptSecurity>,
+    /// The real-time priority of the threads between an address change and the exec of an action; `None`: they are
+    /// as ordinary as all the others.
+    pub realtime_priority: Option<Priority>,
 }
 
 impl Default for Application {
@@ -68,6 +73,7 @@ impl Default for Application {
             control_readers: None,
             log_level: None,
             script_security: None,
+            realtime_priority: None,
         }
     }
 }
@@ -175,11 +181,30 @@ pub(super) fn read(
         control_readers: readers(&section, notes),
         log_level: section.read("log-level", notes, |node| choice(node, &LEVELS)),
         script_security: section.read("script-security", notes, |node| choice(node, &SECURITIES)),
+        realtime_priority: section.read("realtime-priority", notes, priority),
         workspace,
     };
     needed(&section, &application, notes);
     let starts_at_once = section.read("starts-at-once", notes, count);
     (application, starts_at_once.unwrap_or(STARTS_AT_ONCE))
+}
+
+fn priority(node: &Node<'_>) -> Result<Priority, String> {
+    let number = match &node.value {
+        Value::Integer(number) => u32::try_from(*number).ok(),
+        Value::Text(text) => text.trim().parse().ok(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Mapping(_)
+        | Value::Tagged(_) => None,
+    };
+    number.and_then(Priority::new).ok_or_else(|| {
+        let found = node.value.describe();
+        let (lowest, highest) = (Priority::MIN, Priority::MAX);
+        format!("found {found}, expected a whole number from {lowest} to {highest}, of which a low one does")
+    })
 }
 
 /// Notes what has to be there for the daemon to start, and where the file says so.

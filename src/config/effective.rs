@@ -18,6 +18,7 @@ use crate::machine::settings::{
     ActionSettings, Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
 };
 use crate::machine::unit::UnitName;
+use crate::scheduling::Priority;
 
 /// The configuration in the native form, with all defaults. Loaded under the same file name it gives an equal
 /// configuration again, but for a logging.conf, which stands in it as the mapping that says the same.
@@ -65,6 +66,7 @@ struct Application<'c> {
     control_readers: Option<&'c str>,
     log_level: Option<&'c str>,
     script_security: Option<ScriptSecurity>,
+    realtime_priority: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -162,6 +164,7 @@ impl<'c> File<'c> {
                 control_readers: application.control_readers.as_ref().map(Readers::as_str),
                 log_level: application.log_level.map(LogLevel::as_str),
                 script_security: application.script_security,
+                realtime_priority: application.realtime_priority.map(Priority::number),
             },
             instances: instances.collect(),
             logging: config.logging.as_ref().and_then(|logging| match logging {

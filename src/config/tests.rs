@@ -13,6 +13,7 @@ use crate::machine::process::{EnvironmentFrom, ScriptSecurity};
 use crate::machine::settings::{
     Arguments, Command, InstanceSettings, NicNeverSeen, Quorum, Release,
 };
+use crate::scheduling::Priority;
 
 mod faults;
 mod properties;
@@ -468,4 +469,13 @@ fn ten_thousand_instances_load_and_ten_thousand_faults_are_counted() {
         writeln!(expected, "c.yaml:{line}:5: {fault}").unwrap();
     }
     assert_eq!(error.to_string(), format!("{expected}and 9900 more"));
+}
+
+#[test]
+fn the_priority_of_threads() {
+    let text = "application: {realtime-priority: 10}\ninstances: {}";
+    let loaded = parse(text, Path::new("/x/config.yaml")).unwrap();
+    let application = &loaded.config.application;
+    assert_eq!(application.realtime_priority, Priority::new(10));
+    assert!(effective(&loaded.config).contains("realtime-priority: 10\n"));
 }

@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
@@ -19,6 +20,7 @@ use super::status::{DaemonStatus, Freshness, KernelStatus, millis};
 use crate::bus::{Board, Order, Request};
 use crate::clock::Clock;
 use crate::machine::Time;
+use crate::scheduling::Realtime;
 use crate::timeline::Timeline;
 
 /// The most connections at once. One more is told that the daemon is busy, and closed.
@@ -52,6 +54,8 @@ pub struct ServerContext {
     pub config_read_at: Rc<Cell<Time>>,
     /// What was lost on the way, read anew for each status.
     pub counters: Box<dyn Fn() -> Counters>,
+    /// The daemon's real-time threads, where its file asks for such.
+    pub realtime: Option<Arc<Realtime>>,
 }
 
 /// What was lost on the way, since the daemon's start.
@@ -226,6 +230,7 @@ impl Shared {
             updates_dropped: counters.updates_dropped,
             systemd_refused: counters.systemd_refused,
             counters: board.counters(),
+            realtime: self.context.realtime.as_ref().map(|it| it.standing()),
         }
     }
 }

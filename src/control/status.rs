@@ -15,6 +15,7 @@ use crate::machine::job::{Action, JobId, Knowledge, LastJob, Means, Outcome, Rol
 use crate::machine::reason::{Next, Reason};
 use crate::machine::settings::{InstanceName, Release};
 use crate::machine::view::{InstanceView, JobView, KernelView};
+use crate::scheduling::Standing;
 use crate::source::netlink::Filter;
 
 /// Whether what is said is known to be true now.
@@ -71,6 +72,9 @@ pub struct DaemonStatus {
     /// What the daemon's threads have counted since its start.
     #[serde(default)]
     pub counters: Counters,
+    /// Real-time threads; `None`: the file asks for none.
+    #[serde(default)]
+    pub realtime: Option<Standing>,
 }
 
 /// How the kernel is followed.

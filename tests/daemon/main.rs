@@ -39,6 +39,7 @@ mod overrun;
 mod places;
 mod process;
 mod random;
+mod realtime;
 mod recording;
 mod register;
 mod restart;

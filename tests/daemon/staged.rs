@@ -12,10 +12,10 @@ use crate::process::{add_vip, world};
 use crate::world::{VIP, World, children_of, is_alive, ms, pause};
 
 /// Holds a write lease on a file, so that its exec hangs, until it is dropped.
-struct Lease(std::process::Child);
+pub(crate) struct Lease(std::process::Child);
 
 impl Lease {
-    fn take(world: &World, name: &str) -> Self {
+    pub(crate) fn take(world: &World, name: &str) -> Self {
         // F_SETLEASE is 1024, F_WRLCK is 1 (fcntl(2)).
         let text = "$SIG{IO} = 'IGNORE'; open(F, '<', $ARGV[0]) or die; fcntl(F, 1024, 1) or die \"lease: $!\"; \
                     open(G, '>', $ARGV[1]) or die; close(G); sleep 1000";

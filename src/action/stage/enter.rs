@@ -15,13 +15,16 @@ use nix::unistd::{Gid, Uid, execve, setgid, setgroups, setuid};
 use rustix::fs::{FileType, Mode, fchmod, fstat};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Rlimit, chdir, getegid, geteuid, setpriority_process, setrlimit, umask};
+use rustix::process::{
+    Resource as Kernel, Rlimit, chdir, getegid, geteuid, setpriority_process, setrlimit, umask,
+};
 use rustix::stdio::{dup2_stdin, stdout};
 use signal_hook::consts::SIGPIPE;
 
 use super::{BEGINS, NAME, Orders, PACKED, Report, Step};
 use crate::action::launch::{SHELL, is_here};
 use crate::machine::process::{Limit, Resource};
+use crate::scheduling::{Class, enter};
 
 /// How the stage ends where it fails: not 1, which would be an answer of is-running.
 const FAILED: u8 = 126;
@@ -78,6 +81,12 @@ fn try_to(
     let words = words.map_err(|_| bad())?;
     let program = words.first().ok_or_else(bad)?;
     let variables = variables().map_err(|_| bad())?;
+    if let Some(limit) = orders.realtime {
+        // The daemon does so too, and says where it cannot; once this is another user, it may not.
+        let _ = enter(Class::Ordinary);
+        let set = setrlimit(Kernel::Rttime, rlimit(limit));
+        set.map_err(|errno| (Step::Limit(Resource::Rttime), errno))?;
+    }
     // As long as it may: a limit can be raised, and others be overtaken, by root only.
     for (resource, limit) in &orders.limits {
         let set = setrlimit(in_kernel(*resource), rlimit(*limit));
@@ -166,7 +175,6 @@ fn rlimit(limit: Limit) -> Rlimit {
 }
 
 fn in_kernel(resource: Resource) -> rustix::process::Resource {
-    use rustix::process::Resource as Kernel;
     match resource {
         Resource::As => Kernel::As,
         Resource::Core => Kernel::Core,

@@ -7,7 +7,7 @@
 //!   spawner thread                         the stage (enter.rs)
 //!   posix_spawn /proc/self/exe ──────────▶ takes a pipe of its own; sends the daemon the end to read,
 //!                                          through its stdin
-//!   waits for the end of that pipe ◀────── limits, nice, umask, groups, user, directory
+//!   waits for the end of that pipe ◀────── class, limits, nice, umask, groups, user, directory
 //!                                          "!" and exec, which closes the pipe; or writes what failed
 //! ```
 //!
@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::process::{Limit, ProcessSettings, Resource};
+use crate::scheduling::Realtime;
 
 pub use enter::staged;
 pub(super) use send::{StageError, spawn_staged};
@@ -60,6 +61,9 @@ struct Orders {
     directory: Option<PathBuf>,
     /// A file of an unknown format is handed to the shell.
     by_shell: bool,
+    /// The limit on real time that the daemon was started with, if it has lowered it. The stage of such a daemon may
+    /// have begun as a real-time process.
+    realtime: Option<Limit>,
 }
 
 impl Orders {
@@ -83,6 +87,7 @@ impl Orders {
             uid: user.map(|user| user.uid),
             directory: None,
             by_shell: false,
+            realtime: None,
         }
     }
 }
@@ -116,4 +121,5 @@ pub(super) struct Staged<'a> {
     pub(super) arguments: &'a [OsString],
     pub(super) directory: Option<&'a std::path::Path>,
     pub(super) by_shell: bool,
+    pub(super) realtime: Option<&'a Realtime>,
 }

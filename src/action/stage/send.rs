@@ -25,6 +25,7 @@ use crate::action::environment::Block;
 use crate::action::process::{open_pidfd, to_pid};
 use crate::action::spawn::{Streams, spawn_words};
 use crate::kill_points;
+use crate::scheduling::Realtime;
 
 /// This program, also when the file has been replaced by a newer one meanwhile.
 const SELF: &str = "/proc/self/exe";
@@ -75,14 +76,21 @@ pub(in crate::action) fn spawn_staged(
     };
     let words = words(staged).map_err(StageError::NoStage)?;
     let variables = packed(environment).map_err(StageError::NoStage)?;
-    let number =
-        spawn_words(Path::new(SELF), &words, &variables, streams).map_err(StageError::NoStage)?;
+    let (number, handed_on) = spawn_words(
+        Path::new(SELF),
+        &words,
+        &variables,
+        streams,
+        staged.realtime,
+    )
+    .map_err(StageError::NoStage)?;
     kill_points::pass("stage", "made");
     drop(door);
     // A pid of the kernel always is a positive i32.
     let Some(pid) = to_pid(number) else {
         return Err(StageError::Died(None));
     };
+    handed_on.take_back(pid);
     born(number);
     kill_points::pass("stage", "told");
     let Err(error) = begun(pid, &ours) else {
@@ -122,6 +130,7 @@ fn words(staged: Staged<'_>) -> io::Result<Vec<CString>> {
     let orders = Orders {
         directory: staged.directory.map(Path::to_path_buf),
         by_shell: staged.by_shell,
+        realtime: staged.realtime.map(Realtime::limit),
         ..Orders::of(staged.process)
     };
     let mut words = vec![

@@ -22,6 +22,7 @@ use super::line::{Following, Line, LineError, UNIT};
 use super::signals::{Followed, Hearing};
 use crate::machine::job::{Exit, JobId};
 use crate::machine::unit::UnitName;
+use crate::scheduling::ordinary_thread;
 
 /// How long a question waits for systemd to come back to the bus. It executes itself anew in less than a second.
 const AWAY_MAX: Duration = Duration::from_secs(10);
@@ -42,9 +43,7 @@ pub(super) fn start(desk: Arc<Desk>, recorder: Arc<dyn JobRecorder>) -> io::Resu
         // A call that systemd does not answer is not waited for.
         runtime.shutdown_background();
     };
-    std::thread::Builder::new()
-        .name("units".into())
-        .spawn(body)?;
+    ordinary_thread("units", body)?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ fn settings(text: &str) -> Settings {
 
 fn with(kill: bool, sys_ptrace: bool) -> Capabilities {
     Capabilities {
+        ipc_lock: false,
         kill,
         net_admin: false,
         sys_ptrace,

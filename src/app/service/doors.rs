@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use signal_hook_tokio::Signals;
 
 use super::super::AppError;
@@ -38,9 +38,16 @@ impl Guests {
 
 impl Doors {
     /// Installs the signal handlers and makes the control socket, within a runtime.
-    pub(in crate::app) fn open(guests: &Guests, paths: &Paths) -> Result<Self, AppError> {
-        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
-            .map_err(AppError::system("install the signal handlers"))?;
+    pub(in crate::app) fn open(
+        application: &Application,
+        guests: &Guests,
+        paths: &Paths,
+    ) -> Result<Self, AppError> {
+        let mut told_by = vec![SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2];
+        // Without real-time threads it can only be the limit on all of the daemon's time, and ends it.
+        told_by.extend(application.realtime_priority.map(|_| SIGXCPU));
+        let signals =
+            Signals::new(told_by).map_err(AppError::system("install the signal handlers"))?;
         let listeners = listeners(guests, paths)?;
         Ok(Self { signals, listeners })
     }

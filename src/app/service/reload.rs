@@ -263,6 +263,10 @@ fn fixed_changes(old: &Application, new: &Application) -> Vec<&'static str> {
             "control-readers",
             old.control_readers != new.control_readers,
         ),
+        (
+            "realtime-priority",
+            old.realtime_priority != new.realtime_priority,
+        ),
     ];
     changes
         .into_iter()

@@ -11,6 +11,7 @@ use crate::config::{Config, Faults};
 use crate::machine::job::Action;
 use crate::machine::kernel::KernelDump;
 use crate::machine::settings::InstanceName;
+use crate::scheduling::Standing;
 use crate::trust::Fault;
 
 /// A fact, or why it is not known: a sentence without its full stop.
@@ -218,6 +219,8 @@ pub(super) struct Daemon {
     pub(super) user: Seen<u32>,
     /// What it may do beyond what its user may.
     pub(super) capabilities: Seen<Capabilities>,
+    /// Its real-time threads, where its file asks for such.
+    pub(super) realtime: Option<Standing>,
     /// How many files it may have open.
     pub(super) open_files: Seen<u64>,
     /// Whether it is in the network namespace that was looked at.

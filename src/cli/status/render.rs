@@ -15,6 +15,7 @@ use crate::control::status::{
 use crate::control::why::{self, Span};
 use crate::machine::job::{Action, Knowledge, Role};
 use crate::machine::settings::InstanceName;
+use crate::scheduling::Standing;
 use crate::source::netlink::Filter;
 
 /// On terminals narrower than this, reasons are not broken any more.
@@ -63,6 +64,8 @@ pub(super) fn daemon(daemon: &DaemonStatus, out: Out) -> String {
             .as_ref()
             .and_then(|filter| coarseness(filter, out)),
     );
+    let trouble = daemon.realtime.as_ref().and_then(Standing::trouble);
+    lines.extend(trouble.map(|line| out.paint(Paint::Warn, &line)));
     if daemon.log_dropped > 0 {
         let line = format!(
             "{} log records were dropped: the log's sink is too slow",

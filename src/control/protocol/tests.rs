@@ -104,6 +104,7 @@ fn every_answer_reads_back() {
         systemd_refused: 0,
         counters: crate::bus::Counters::default(),
         updates_dropped: 0,
+        realtime: None,
     };
     let answers = [
         Answer::Pong(Pong {

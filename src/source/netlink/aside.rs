@@ -4,7 +4,6 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -15,6 +14,7 @@ use super::dump::{DUMP_DEADLINE, dump};
 use super::error::NetlinkError;
 use super::watched::Watched;
 use crate::machine::kernel::KernelDump;
+use crate::scheduling::ordinary_thread;
 
 /// Threads that may be in a dump at once. One is usual; more are ones that hang in the kernel. With all of them
 /// hanging a dump fails at once, and is tried again later.
@@ -44,7 +44,7 @@ pub async fn dump_aside(watched: Watched) -> Result<KernelDump, NetlinkError> {
         let _ = sender.send(dump_here(&watched));
         THREADS.fetch_sub(1, Ordering::Relaxed);
     };
-    if let Err(error) = thread::Builder::new().name("dump".into()).spawn(body) {
+    if let Err(error) = ordinary_thread("dump", body) {
         THREADS.fetch_sub(1, Ordering::Relaxed);
         return Err(NetlinkError::socket("start a thread for a netlink dump")(
             error,

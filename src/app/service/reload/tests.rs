@@ -1,6 +1,18 @@
 //! Tests of `app/service/reload`.
 
 use super::*;
+use crate::scheduling::Priority;
+
+#[test]
+fn the_priority_of_threads_takes_a_restart() {
+    let none = Application::default();
+    let low = Application {
+        realtime_priority: Priority::new(10),
+        ..Application::default()
+    };
+    assert_eq!(fixed_changes(&none, &low), ["realtime-priority"]);
+    assert!(fixed_changes(&low, &low).is_empty());
+}
 
 #[test]
 fn a_reader_that_hangs_remains_the_only_one() {

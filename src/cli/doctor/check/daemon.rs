@@ -7,6 +7,7 @@ use super::super::finding::Checked;
 use super::{count, row, word};
 use crate::app::rights::lacking;
 use crate::machine::settings::InstanceSettings;
+use crate::scheduling::Standing;
 
 /// What is odd in the file.
 pub(super) fn file(facts: &Facts) -> Checked {
@@ -249,7 +250,7 @@ pub(super) fn limits(facts: &Facts) -> Checked {
     checked
 }
 
-/// Whether it can end and find again the actions that run as other users.
+/// Whether it can end and find again the actions that run as other users, and be as quick as the file wants.
 pub(super) fn rights(facts: &Facts) -> Checked {
     let Ok(Some(daemon)) = &facts.daemon else {
         return nobody(facts, "no daemon runs whose rights could be too few");
@@ -260,6 +261,12 @@ pub(super) fn rights(facts: &Facts) -> Checked {
     };
     let mut checked =
         Checked::of("the daemon can end and find again what the file has run as other users");
+    if let Some(trouble) = daemon.realtime.as_ref().and_then(Standing::trouble) {
+        checked
+            .may_hurt(trouble)
+            .at(&format!("/proc/{}/status", daemon.pid))
+            .mend("systemctl show keepstart --property=CapabilityBoundingSet,RestrictRealtime,LimitRTPRIO");
+    }
     if let Some(sentence) = lacking(&facts.config.settings, user, capabilities) {
         checked
             .may_hurt(sentence)

@@ -16,6 +16,7 @@ use crate::config;
 use crate::machine::job::Action;
 use crate::machine::kernel::{Address, AddressKey, KernelDump, Link, ShortName};
 use crate::machine::settings::InstanceName;
+use crate::scheduling::Standing;
 use crate::trust::{Fault, Trouble};
 
 const FILE: &str = "/etc/keepstart/config.yaml";
@@ -65,10 +66,12 @@ fn daemon() -> Daemon {
         file_read: Some(read),
         user: Ok(0),
         capabilities: Ok(Capabilities {
+            ipc_lock: true,
             kill: true,
             net_admin: true,
             sys_ptrace: true,
         }),
+        realtime: None,
         open_files: Ok(1024),
         is_in_this_network: Ok(true),
     }
@@ -375,6 +378,27 @@ fn actions_of_other_users() {
         &[
             "?rights: the stop of instance web runs as user daemon, and the daemon lacks CAP_KILL: it cannot end",
             "CapabilityBoundingSet",
+        ],
+    );
+}
+
+#[test]
+fn a_priority_that_is_not_in_force() {
+    let standing = |why_not: Option<&str>| Standing {
+        priority: 10,
+        on: why_not.is_none(),
+        why_not: why_not.map(str::to_owned),
+        memory_locked: true,
+    };
+    let mut facts = fine();
+    with_daemon(|daemon| daemon.realtime = Some(standing(None)))(&mut facts);
+    assert!(found(&facts).is_empty());
+    one(
+        with_daemon(|daemon| daemon.realtime = Some(standing(Some("no right")))),
+        &[
+            "?rights: realtime-priority 10 is not in force",
+            "no right",
+            "RestrictRealtime",
         ],
     );
 }

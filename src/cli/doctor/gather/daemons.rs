@@ -50,6 +50,7 @@ pub(super) fn own(config: &Config, target: &Target) -> Seen<Option<Daemon>> {
         file_read: age.and_then(|age| now().checked_sub(age)),
         user: processes::user(pid),
         capabilities: processes::capabilities(pid),
+        realtime: status.daemon.realtime,
         open_files: processes::open_files_max(pid),
         is_in_this_network: processes::is_in_this_network(pid),
         stale: status.daemon.stale,

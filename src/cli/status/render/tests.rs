@@ -25,6 +25,7 @@ fn daemon_status() -> DaemonStatus {
         systemd_refused: 0,
         counters: crate::bus::Counters::default(),
         updates_dropped: 0,
+        realtime: None,
     }
 }
 
@@ -137,7 +138,15 @@ fn the_last_start_or_stop_and_the_last_is_running_stand_side_by_side() {
 fn trouble_is_said_and_calm_is_not() {
     let out = Out::plain();
     let mut status = daemon_status();
+    let realtime = |why_not: Option<&str>| Standing {
+        priority: 10,
+        on: why_not.is_none(),
+        why_not: why_not.map(str::to_owned),
+        memory_locked: true,
+    };
+    status.realtime = Some(realtime(None));
     assert_eq!(daemon(&status, out).lines().count(), 1);
+    status.realtime = Some(realtime(Some("no right")));
     status.stale = true;
     status.log_dropped = 3;
     let kernel = status.kernel.as_mut().expect("a kernel");
@@ -149,6 +158,7 @@ fn trouble_is_said_and_calm_is_not() {
 keepstart 0.1.0, process 812, up 3d4h, /etc/keepstart/config.yaml
 the reactor does not answer: what follows may be out of date
 the kernel's notifications are not available (no buffer): addresses are polled, last 200ms ago
+realtime-priority 10 is not in force, and on a busy machine a failover takes longer: no right
 3 log records were dropped: the log's sink is too slow
 "
     );

@@ -66,6 +66,7 @@ pub(super) fn with_daemon(body: impl AsyncFnOnce(&Daemon)) {
                 updates_dropped: 2,
                 systemd_refused: 3,
             }),
+            realtime: None,
         };
         spawn_local(serve(listeners, Rc::new(context)));
         spawn_local(play_reactor(reactor, is_alive));
