@@ -10,6 +10,7 @@ mod flood;
 mod footprint;
 mod latency;
 mod machine;
+mod pressure;
 mod scale;
 mod support;
 
@@ -19,13 +20,14 @@ use support::{floor, namespace};
 
 type Bench = fn() -> anyhow::Result<()>;
 
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: [(&str, Bench); 7] = [
     ("latency", latency::run),
     ("flaps", flaps::run),
     ("flood", flood::run),
     ("footprint", footprint::run),
     ("machine", machine::run),
     ("scale", scale::run),
+    ("pressure", pressure::run),
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -11,13 +11,13 @@ use crate::{BINARY, packaging};
 const CONFIG: &str = "/etc/keepstart/config.yaml";
 
 /// A machine on which the daemon runs, and what it sees of this one.
-struct Node {
-    machine: Machine,
+pub(crate) struct Node {
+    pub(crate) machine: Machine,
     _shared: TempDir,
 }
 
 /// A machine with these unit files and this configuration.
-fn node(name: &str, units: &[(&str, &str)], instances: &str) -> Node {
+pub(crate) fn node(name: &str, units: &[(&str, &str)], instances: &str) -> Node {
     let shared = tempfile::tempdir().unwrap();
     let own = |name: &str| shared.path().join(name);
     // The binary lies where it was built; a link to it would lead nowhere inside.

@@ -30,6 +30,7 @@ mod lint;
 mod manual;
 mod packages;
 mod pair;
+mod realtime;
 mod units;
 
 use std::path::{Path, PathBuf};

@@ -37,9 +37,21 @@ pub(crate) fn configure(
     reports: &Path,
     sleep_ms: Option<u32>,
 ) -> anyhow::Result<PathBuf> {
+    configure_with("", places, vips, hook, reports, sleep_ms)
+}
+
+/// The same with a line more for the daemon itself.
+pub(crate) fn configure_with(
+    application: &str,
+    places: &Places,
+    vips: &[Ipv4Addr],
+    hook: &Path,
+    reports: &Path,
+    sleep_ms: Option<u32>,
+) -> anyhow::Result<PathBuf> {
     let (disk, memory) = (places.disk().display(), places.memory().display());
     let mut text = format!(
-        "application:\n  daemon: no\n  runtime-dir: {memory}/run\n  state-dir: {disk}/state\n"
+        "application:\n  daemon: no\n  runtime-dir: {memory}/run\n  state-dir: {disk}/state\n{application}"
     );
     let (hook, reports) = (hook.display(), reports.display());
     let sleep = sleep_ms.map(|ms| format!(", '{ms}'")).unwrap_or_default();
@@ -75,12 +87,17 @@ pub(crate) fn command(file: &Path, words: &[&str]) -> Command {
     command
 }
 
+/// Where the daemon logs.
+pub(crate) fn log(places: &Places) -> PathBuf {
+    places.disk().join("log")
+}
+
 /// Starts the daemon in the namespace of the calling thread; returns when it is ready.
 pub(crate) fn start(places: &Places, file: &Path) -> anyhow::Result<Daemon> {
     let notify = places.disk().join("notify");
     let socket = UnixDatagram::bind(&notify).context("cannot make a notification socket")?;
     socket.set_read_timeout(Some(READY_DEADLINE))?;
-    let log_path = places.disk().join("log");
+    let log_path = log(places);
     let log = File::create(&log_path).context("cannot make the daemon's log")?;
     let mut command = command(file, &["run"]);
     command

@@ -1,6 +1,7 @@
 //! What the benches share: contestants, hooks, addresses, tables.
 
 pub(crate) mod clock;
+pub(crate) mod contest;
 pub(crate) mod daemon;
 pub(crate) mod floor;
 pub(crate) mod hook;
