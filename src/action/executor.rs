@@ -39,7 +39,6 @@ use super::{JobRecorder, now};
 use crate::machine::job::{Exit, Job, JobId, JobSignal};
 use crate::machine::message::Adopted;
 use crate::scheduling::Realtime;
-use crate::trust;
 
 /// Jobs at once at most; further ones end as not started and are counted. An instance has at most one, so
 /// this is a bound for configurations beyond all reason, and for faults of the caller.
@@ -129,7 +128,7 @@ impl Executor {
             recorder: options.recorder,
             null,
             life: options.life,
-            script_security: trust::security(None),
+            script_security: crate::trust::security(None),
             realtime: options.realtime,
         };
         Ok(Self {

@@ -68,6 +68,11 @@ pub(super) struct Spawned {
 }
 
 impl Launcher {
+    /// Makes the calling spawner thread what it is to be.
+    pub(super) fn enter_class(&self) {
+        self.realtime.iter().for_each(|it| it.enter());
+    }
+
     /// Runs the job's command; the error is a sentence for people.
     pub(super) fn launch(
         &self,
@@ -154,8 +159,7 @@ impl Launcher {
         let realtime = self.realtime.as_deref();
         let differs = process.differs_from_the_daemon();
         // A workspace is where the daemon itself is, as long as the path still leads there.
-        let is_elsewhere = |directory: &&Path| !differs && !is_here(directory);
-        let elsewhere = directory.filter(is_elsewhere);
+        let elsewhere = directory.filter(|directory| !differs && !is_here(directory));
         // A plain child is brought elsewhere from an ordinary thread only.
         let is_realtime = || realtime.is_some_and(Realtime::is_handed_on);
         if differs || elsewhere.is_some() && is_realtime() {

@@ -338,9 +338,7 @@ impl Shared {
 
     /// The life of a spawner thread.
     fn serve(&self, thread: u32) {
-        if let Some(realtime) = &self.launcher.realtime {
-            realtime.enter();
-        }
+        self.launcher.enter_class();
         let mut spare = Spare::new(&self.launcher.output_directory, self.launcher.life, thread);
         loop {
             self.prepare(thread, &mut spare);
