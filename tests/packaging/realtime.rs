@@ -41,6 +41,6 @@ fn the_unit_allows_it_and_the_strict_drop_in_says_what_that_takes() {
     machine.run("ip address add 192.0.2.10/32 dev lo");
     let running = "keepstart status --json";
     machine.until("it does its work", running, |said| {
-        said.contains("\"service\":\"running\"")
+        said.contains("it is running")
     });
 }
