@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::account;
 use super::grounds::Ground;
 use super::section::{Notes, Section};
-use super::tree::{Node, Value, quoted};
-use super::value::{boolean, choice, count, duration, text};
+use super::tree::{Node, quoted};
+use super::value::{boolean, choice, count, duration, integer, text};
 use crate::machine::process::{Group, ScriptSecurity};
 use crate::scheduling::Priority;
 
@@ -190,17 +190,7 @@ pub(super) fn read(
 }
 
 fn priority(node: &Node<'_>) -> Result<Priority, String> {
-    let number = match &node.value {
-        Value::Integer(number) => u32::try_from(*number).ok(),
-        Value::Text(text) => text.trim().parse().ok(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Mapping(_)
-        | Value::Tagged(_) => None,
-    };
-    number.and_then(Priority::new).ok_or_else(|| {
+    integer(node).and_then(Priority::new).ok_or_else(|| {
         let found = node.value.describe();
         let (lowest, highest) = (Priority::MIN, Priority::MAX);
         format!("found {found}, expected a whole number from {lowest} to {highest}, of which a low one does")

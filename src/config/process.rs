@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::account;
 use super::section::{Notes, Section, did_you_mean, named};
 use super::tree::{Node, Value, quoted};
-use super::value::{any_text, choice};
+use super::value::{any_text, choice, integer};
 use crate::machine::process::{EnvironmentFrom, Limit, ProcessSettings, Resource};
 
 /// What a limit looks like.
@@ -68,17 +68,7 @@ fn umask(node: &Node<'_>) -> Result<u32, String> {
 }
 
 fn nice(node: &Node<'_>) -> Result<i32, String> {
-    let number = match &node.value {
-        Value::Integer(number) => i32::try_from(*number).ok(),
-        Value::Text(text) => text.trim().parse().ok(),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Float(_)
-        | Value::List(_)
-        | Value::Mapping(_)
-        | Value::Tagged(_) => None,
-    };
-    number
+    integer(node)
         .filter(|number| (-20..=19).contains(number))
         .ok_or_else(|| {
             let found = node.value.describe();

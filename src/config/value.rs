@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::section::did_you_mean;
@@ -129,6 +130,20 @@ pub(super) fn write_duration(time: Duration) -> String {
         (_, 0) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
         (_, 0) if seconds % 60 == 0 => format!("{}m", seconds / 60),
         (_, 0) => format!("{seconds}s"),
+    }
+}
+
+/// A whole number, as a number or as text, where there is one that fits.
+pub(super) fn integer<T: FromStr + TryFrom<i128>>(node: &Node<'_>) -> Option<T> {
+    match &node.value {
+        Value::Integer(number) => T::try_from(*number).ok(),
+        Value::Text(text) => text.trim().parse().ok(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Mapping(_)
+        | Value::Tagged(_) => None,
     }
 }
 
